@@ -1,0 +1,79 @@
+"""Every failure a user can cause, as one tree; its exit codes are those of the manual.
+
+::
+
+    ImagewrightError              exit 1
+    ├── StepFailed                exit 1   a step of a build ended badly
+    ├── UsageError                exit 2   an option, a variable or a settings file is wrong
+    ├── PlanError                 exit 3   what was asked for cannot be planned
+    ├── HostError                 exit 4   the host lacks a tool, a right or space
+    └── ContractError             exit 5   a flavour or driver broke the contract or did not load
+"""
+
+from __future__ import annotations
+
+
+class ImagewrightError(Exception):
+    """One clear message: what, where, the likely cause, and the next command.
+
+    ``reference`` is a stable kebab-case name of the kind of failure; ``message`` is one sentence without a final
+    period; ``where`` holds lines that place it (flavour, distribution, file, step); ``cause`` is the likely reason
+    and ``hint`` what to do next.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        reference: str,
+        message: str,
+        *,
+        where: tuple[str, ...] = (),
+        cause: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(message)
+        if not all(part.isalnum() and part.islower() for part in reference.split("-")):
+            raise ValueError(f"{reference!r} is not a kebab-case reference")
+        self.reference = reference
+        self.message = message
+        self.where = where
+        self.cause = cause
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """The whole message as plain lines, as a log shows it."""
+        lines = [self.message, *(f"  {line}" for line in self.where)]
+        if self.cause:
+            lines.append(f"cause: {self.cause}")
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class StepFailed(ImagewrightError):
+    """A step of a build ended badly."""
+
+
+class UsageError(ImagewrightError):
+    """An option, an environment variable or a settings file is wrong."""
+
+    exit_code = 2
+
+
+class PlanError(ImagewrightError):
+    """What was asked for cannot be planned: unknown flavour, conflict, cycle, size."""
+
+    exit_code = 3
+
+
+class HostError(ImagewrightError):
+    """The host lacks a tool, a right or space."""
+
+    exit_code = 4
+
+
+class ContractError(ImagewrightError):
+    """A flavour or a driver broke the contract or did not load."""
+
+    exit_code = 5
