@@ -35,6 +35,8 @@ class Flavour(ImageSpecs, RamdiskSpecs):
     packages_wanted: ClassVar[tuple[str, ...]] = ()  # packages for the one transaction
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ()  # what of the caller's home its host-side steps read, such as "~/.ssh"
+    programs: ClassVar[tuple[str, ...]] = ()  # programs of the host that its steps call
+    disk_space: ClassVar[int] = 0  # bytes that it needs in the work folder, so that too little is found early
     folder: ClassVar[Path | None] = None  # a directory flavour whose steps are this flavour's too
 
     def __init_subclass__(cls, **keywords: object) -> None:

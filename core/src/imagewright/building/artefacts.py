@@ -1,0 +1,98 @@
+"""Writing the artefacts and putting them in place by rename, complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from imagewright.errors import HostError
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 hex digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def publish(files: Sequence[tuple[Path, Path]]) -> None:
+    """Move each finished file to its place, replacing what was there; on failure the places are as they were.
+
+    Files of another filesystem are first copied beside their place without a name, so that a killed builder leaves
+    nothing half-written. Raises HostError.
+    """
+    prepared: list[tuple[Path, Path]] = []
+    try:
+        for source, place in files:
+            prepared.append((_beside(source, place), place))
+        for ready, place in prepared:
+            ready.replace(place)
+    except OSError as error:
+        for ready, _place in prepared:
+            ready.unlink(missing_ok=True)
+        raise HostError(
+            "unwritable-output",
+            f"the artefacts cannot be put in place: {error.strerror}",
+            where=(f"file: {error.filename2 or error.filename or files[0][1]}",),
+            cause="the earlier file, if there was one, is untouched",
+            hint="name another file with --output",
+        ) from error
+
+
+def _beside(source: Path, place: Path) -> Path:
+    """Make the finished file appear on the filesystem of its place, under a passing name."""
+    passing = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        source.rename(passing)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    else:
+        _hand_over(passing)
+        return passing
+    descriptor = os.open(place.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
+    try:
+        with source.open("rb") as reading, os.fdopen(os.dup(descriptor), "wb") as writing:
+            _copy_sparse(reading.fileno(), writing.fileno(), source.stat().st_size)
+        os.fchmod(descriptor, 0o644)
+        os.link(f"/proc/self/fd/{descriptor}", passing, follow_symlinks=True)
+    finally:
+        os.close(descriptor)
+    return passing
+
+
+def _hand_over(path: Path) -> None:
+    # a file that mapped root made belongs to the caller from now on, with the mode that they would have given it
+    if os.getuid() == 0:
+        os.chown(path, 0, 0)
+    path.chmod(0o644)
+
+
+def _copy_sparse(reading: int, writing: int, size: int) -> None:
+    os.ftruncate(writing, size)
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(reading, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        end = os.lseek(reading, start, os.SEEK_HOLE)
+        os.lseek(reading, start, os.SEEK_SET)
+        os.lseek(writing, start, os.SEEK_SET)
+        left = end - start
+        while left:
+            sent = os.sendfile(writing, reading, None, min(left, 1 << 24))
+            if not sent:
+                break
+            left -= sent
+        position = end
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free for the caller on the filesystem of ``folder``."""
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,311 @@
+"""One build: from a prepared plan to artefacts in their places."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from imagewright.building import packages
+from imagewright.building.artefacts import publish
+from imagewright.building.calling import module_of
+from imagewright.building.environment import root_uuid
+from imagewright.building.hostcheck import check_host, explain_full_disk, layout_of
+from imagewright.building.hostside import extra_data, size_bounds
+from imagewright.building.manifest import manifest_of, write_manifest, write_sums
+from imagewright.building.running import run_in_tree, run_on_disk
+from imagewright.building.staging import write_tree
+from imagewright.building.state import EARLIEST, Building
+from imagewright.building.workfolder import work_folder
+from imagewright.discovery import load_output
+from imagewright.disk.sizes import fold, parse_block_device
+from imagewright.drivers import BuiltImage
+from imagewright.errors import ContractError
+from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
+from imagewright.plan import CORE, PlannedStep
+from imagewright.planning import prepare
+from imagewright.request import Request
+from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
+from imagewright.types import Call, Phase, Script
+
+TREE_PHASES = (
+    Phase.ROOT,
+    Phase.PRE_INSTALL,
+    Phase.PACKAGES,
+    Phase.INSTALL,
+    Phase.POST_INSTALL,
+    Phase.FINALISE,
+    Phase.CLEANUP,
+)
+
+PRELOAD = (
+    "imagewright.building.inside",
+    "imagewright.building.calling",
+    "imagewright.disk.assembly",
+    "imagewright.disk.archive",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """The files that a build wrote, artefacts first, and its manifest."""
+
+    paths: tuple[Path, ...]
+    manifest: Mapping[str, Any]
+    seconds: float
+
+
+def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
+    """Build what was asked for and put the artefacts in place.
+
+    ``log`` is the file that holds the full log, for error messages; whoever calls writes it through ``monitor``.
+    Raises ImagewrightError; then there is no output, earlier outputs are as they were, and the work folder is gone.
+    """
+    begun = time.monotonic()
+    prepared = prepare(request)
+    work = request.work_dir or request.cache_dir / "work"
+    check_host(request, prepared, work)
+    functions = {
+        module_of(step.step.action.function) for step in prepared.plan.steps if isinstance(step.step.action, Call)
+    }
+    try:
+        with work_folder(work, preload=(*PRELOAD, *sorted(functions))) as (folder, sandbox):
+            epoch = request.environment.get("SOURCE_DATE_EPOCH", "")
+            building = Building(
+                request=request,
+                prepared=prepared,
+                sandbox=sandbox,
+                folder=folder,
+                log=log,
+                monitor=monitor,
+                epoch=int(epoch) if epoch.isdigit() else EARLIEST,
+                epoch_fixed=epoch.isdigit(),
+            )
+            result = _build(building, begun)
+    except OSError as error:
+        full = explain_full_disk(error, (work, request.cache_dir, request.output.parent))
+        if full is None:
+            raise
+        raise full from error
+    monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
+    return result
+
+
+def _build(building: Building, begun: float) -> BuildResult:
+    plan = building.prepared.plan
+    counts = [(phase.value, len(plan.of(phase))) for phase in Phase if plan.of(phase) and phase is not Phase.FIRST_BOOT]
+    counts += [("disk", 1)] if _needs(building, "raw") else []
+    counts += [("artefacts", len(building.request.types))]
+    building.monitor.handle(
+        BuildStarted(image=building.prepared.context.image_name, phases=tuple(counts), log=building.log)
+    )
+    _lay_tools(building)
+    bounds = size_bounds(building)
+    # a request that no build can meet is refused before the work starts
+    fold(bounds, None, building.request.image_size)
+    extra_data(building)
+    _grow_tree(building)
+    version = _name_and_check(building)
+    listed = packages.installed(building, plan.steps[0])
+    disk, size = _lay_disk(building, bounds)
+    return _write_artefacts(building, version=version, size=size, disk=disk, listed=listed, begun=begun)
+
+
+def _lay_tools(building: Building) -> None:
+    """Lay the lowest layer, which serves the build and never reaches the image, and an empty tree to start from."""
+    tree = building.prepared.package_manager.build_files(
+        {} if building.request.offline else building.request.environment
+    )
+    layers = building.folder / "layers"
+    write_tree(tree, layers / "tools", CORE)
+    (layers / "empty").mkdir(mode=0o755)
+    lib = building.folder / "lib"
+    write_tree(_lib(), lib, CORE)
+    for folder in (layers / "tools", layers / "empty", lib):
+        building.sandbox.own(folder)
+    building.tools = ("tools",)
+    building.layers.append("empty")
+
+
+def _lib() -> Any:
+    from importlib import resources
+
+    from imagewright.types import Entry, Tree
+
+    shipped = resources.files("imagewright.building") / "lib"
+    return Tree(
+        (
+            Entry(path="bin/sudo", mode=0o755, content=(shipped / "bin" / "sudo").read_bytes()),
+            Entry(path="die", content=(shipped / "die").read_bytes()),
+        )
+    )
+
+
+def _grow_tree(building: Building) -> None:
+    plan = building.prepared.plan
+    for phase in TREE_PHASES:
+        steps = plan.of(phase)
+        for number, planned in enumerate(steps, start=1):
+            layer = f"{len(building.layers):03}"
+            with building.step(phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
+                if phase is Phase.PACKAGES:
+                    act = packages.resolve if planned.step.id == packages.RESOLVE else packages.install
+                    act(building, planned, layer)
+                else:
+                    run_in_tree(building, planned, layer)
+            if (building.folder / "layers" / layer).exists():
+                building.layers.append(layer)
+            if phase is not Phase.ROOT:
+                _find_kernel(building)
+
+
+def _find_kernel(building: Building) -> None:
+    found = building.sandbox.call(
+        PythonJob(
+            function="imagewright.building.inside:newest_kernel", arguments={"target": TARGET}, stack=building.stack()
+        ),
+        building.output,
+    )
+    if found and found != building.kernel:
+        building.kernel = str(found)
+        building.fact("kernel", building.kernel)
+
+
+def _name_and_check(building: Building) -> str:
+    """Give the image its name and version, and refuse to go on with a tree that is tied to one machine."""
+    version = time.strftime("%Y%m%d", time.gmtime(building.epoch)) + "-" + building.prepared.plan.digest[:8]
+    layer = f"{len(building.layers):03}"
+    building.sandbox.call(
+        PythonJob(
+            function="imagewright.building.inside:name_image",
+            arguments={"target": TARGET, "image": building.prepared.context.image_name, "version": version},
+            stack=building.stack(upper=layer, tools=False),
+        ),
+        building.output,
+    )
+    building.layers.append(layer)
+    ties = building.sandbox.call(
+        PythonJob(
+            function="imagewright.building.inside:ties",
+            arguments={"target": TARGET},
+            stack=building.stack(tools=False),
+        ),
+        building.output,
+    )
+    for sentence in ties if isinstance(ties, list) else ():
+        building.monitor.handle(Notice(message=f"the image is tied to one machine: {sentence}", level="warning"))
+    building.fact("blank slate", "yes" if not ties else "; ".join(str(tie) for tie in ties))  # type: ignore[attr-defined]
+    return version
+
+
+def _needs(building: Building, kind: str) -> bool:
+    return any(load_output(name).needs == kind for name in building.request.types)
+
+
+def _lay_disk(building: Building, bounds: Any) -> tuple[dict[str, Any], int]:
+    """Lay the tree out as a raw disk, if a type needs one; return what the manifest says of it, and its size."""
+    if not _needs(building, "raw"):
+        return {}, 0
+    with building.step("disk", "layout", CORE, 1, 1, "partitions, filesystem, boot loader"):
+        content = building.sandbox.call(
+            PythonJob(
+                function="imagewright.disk.assembly:measure",
+                arguments={"target": TARGET},
+                stack=building.stack(tools=False),
+            ),
+            building.output,
+        )
+        size = fold(bounds, int(str(content)), building.request.image_size)
+        building.sandbox.call(
+            PythonJob(
+                function="imagewright.building.inside:make_disk_file",
+                arguments={"path": f"{WORK}/disk.raw", "size": size},
+            ),
+            building.output,
+        )
+        arguments: dict[str, object] = {
+            "target": TARGET,
+            "disk": f"{WORK}/disk.raw",
+            "size": size,
+            "root_uuid": root_uuid(building),
+            "seed": building.prepared.plan.digest,
+            "root_label": building.request.root_label,
+            "epoch": building.epoch,
+        }
+        scripts = [
+            step for step in building.prepared.plan.of(Phase.BLOCK_DEVICE) if isinstance(step.step.action, Script)
+        ]
+        layout = layout_of(building.prepared)
+        if scripts:
+            arguments["device"] = _run_scripts(building, scripts)
+            function = "imagewright.disk.assembly:fill_device"
+        else:
+            arguments["layout"] = asdict(layout) if layout else None
+            function = "imagewright.disk.assembly:assemble"
+        result = building.sandbox.call(
+            PythonJob(function=function, arguments=arguments, stack=building.stack(tools=False)), building.output
+        )
+    return (result if isinstance(result, dict) else {}), size
+
+
+def _run_scripts(building: Building, scripts: list[PlannedStep]) -> str:
+    device = f"{WORK}/disk.raw"
+    for planned in scripts:
+        printed = run_on_disk(building, planned, device)
+        device = parse_block_device(printed) or device
+    if not device.startswith(f"{WORK}/disk.raw"):
+        raise ContractError(
+            "block-device",
+            f"a block-device script printed IMAGE_BLOCK_DEVICE={device}, which is not on the disk file",
+            where=(f"flavour: {scripts[-1].origin}", f"step: {scripts[-1].name}"),
+            hint="print the given IMAGE_BLOCK_DEVICE with p1, p2, … behind it",
+        )
+    return device
+
+
+def _write_artefacts(
+    building: Building, *, version: str, size: int, disk: dict[str, Any], listed: Any, begun: float
+) -> BuildResult:
+    output = building.request.output
+    types = building.request.types
+    tar = building.folder / "tree.tar"
+    if _needs(building, "tar"):
+        building.sandbox.call(
+            PythonJob(
+                function="imagewright.disk.archive:write_tar",
+                arguments={"target": TARGET, "archive": f"{WORK}/tree.tar", "epoch": building.epoch},
+                stack=building.stack(tools=False),
+            ),
+            building.output,
+        )
+    image = BuiltImage(
+        name=building.prepared.context.image_name,
+        raw=building.folder / "disk.raw" if disk else None,
+        tar=tar if tar.exists() else None,
+        epoch=building.epoch,
+    )
+    finished = building.folder / "out"
+    finished.mkdir()
+    artefacts: list[tuple[str, Path]] = []
+    # raw last: it may move the disk file instead of copying it
+    for number, kind in enumerate(sorted(types, key=lambda kind: (kind in ("raw", "tar"), kind)), start=1):
+        driver = load_output(kind)
+        with building.step("artefacts", kind, CORE, number, len(types)):
+            path = finished / f"{output.name}{driver.suffix}"
+            driver.write(image, path)
+            artefacts.append((path.name, path))
+    artefacts.sort()
+    document = manifest_of(building, version=version, size=size, disk=disk, packages=listed, artefacts=artefacts)
+    manifest = finished / f"{output.name}.manifest.json"
+    write_manifest(document, manifest)
+    sums = finished / f"{output.name}.sha256"
+    write_sums([*artefacts, (manifest.name, manifest)], sums)
+    files = [*(path for _name, path in artefacts), manifest, sums]
+    publish([(path, output.with_name(path.name)) for path in files])
+    return BuildResult(
+        paths=tuple(output.with_name(path.name) for path in files),
+        manifest=document,
+        seconds=time.monotonic() - begun,
+    )

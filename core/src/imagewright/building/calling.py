@@ -1,0 +1,41 @@
+"""Calling the Python functions that flavours name as steps."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagewright.errors import ContractError
+from imagewright.types import Call, CallContext, Plain
+
+
+def module_of(function: str) -> str:
+    """The module of ``module:function``."""
+    return function.partition(":")[0]
+
+
+def call_in_tree(
+    *, function: str, arguments: Mapping[str, Plain], environment: Mapping[str, str], cache: str, target: str
+) -> None:
+    """Call a step's function as mapped root; runs in a process of the sandbox."""
+    context = CallContext(target_root=Path(target), environment=environment, cache=Path(cache))
+    _find(function)(context, **arguments)
+
+
+def call_on_host(action: Call, environment: Mapping[str, str], cache: Path) -> None:
+    """Call a step's function as the caller, on the host."""
+    context = CallContext(target_root=None, environment=environment, cache=cache)
+    _find(action.function)(context, **action.arguments)
+
+
+def _find(function: str) -> Callable[..., Any]:
+    module, _, name = function.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ContractError(
+            "step-function", f"the function {function} of a step cannot be found", cause=str(error)
+        ) from error
+    return found

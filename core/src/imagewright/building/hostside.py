@@ -1,0 +1,52 @@
+"""The phases that the caller runs on the host: sizes and extra data."""
+
+from __future__ import annotations
+
+from imagewright.building.environment import variables
+from imagewright.building.running import run_on_host
+from imagewright.building.staging import tidy_modes
+from imagewright.building.state import Building
+from imagewright.disk.sizes import DEFAULT_SIZE, parse_script_output
+from imagewright.plan import digest_of
+from imagewright.types import GIB, Origin, Phase, Size
+
+
+def size_bounds(building: Building) -> tuple[tuple[Origin, str, Size], ...]:
+    """Ask every flavour for bounds of the image's size; scripts all get the same ``IMAGE_SIZE``."""
+    bounds = []
+    building.image_size = building.request.image_size or DEFAULT_SIZE
+    given = -(-building.image_size // GIB)
+    steps = building.prepared.plan.of(Phase.BLOCK_DEVICE_SIZE)
+    for number, planned in enumerate(steps, start=1):
+        with building.step(planned.phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
+            if isinstance(planned.step.action, Size):
+                size = planned.step.action
+            else:
+                printed = run_on_host(building, planned, variables(building, planned))
+                size = parse_script_output(printed, given)
+                building.fact(f"size of {planned.origin.flavour} {planned.step.id}", f"{size.minimum} {size.maximum}")
+            bounds.append((planned.origin, planned.step.id, size))
+    return tuple(bounds)
+
+
+def extra_data(building: Building) -> None:
+    """Run what brings the caller's data; it is laid into the merged tree of every later step."""
+    steps = building.prepared.plan.of(Phase.EXTRA_DATA)
+    if not steps:
+        return
+    folder = building.folder / "extra"
+    folder.mkdir(mode=0o755)
+    for number, planned in enumerate(steps, start=1):
+        with building.step(planned.phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
+            run_on_host(building, planned, {**variables(building, planned), "TMP_HOOKS_PATH": str(folder)})
+    tidy_modes(folder)
+    found = sorted(
+        (
+            str(path.relative_to(folder)),
+            path.lstat().st_mode,
+            "" if path.is_dir() else digest_of(path.read_bytes().hex()),
+        )
+        for path in folder.rglob("*")
+        if path.is_dir() or path.is_file()
+    )
+    building.fact("extra data", digest_of(found))

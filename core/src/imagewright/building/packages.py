@@ -1,0 +1,96 @@
+"""The one transaction of packages, by the package manager that the operating-system flavour gave."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from filelock import FileLock
+
+from imagewright.building.environment import HOOKS, variables
+from imagewright.building.running import stage_hooks
+from imagewright.building.state import Building
+from imagewright.plan import PlannedStep, digest_of
+from imagewright.sandbox.jobs import Bind, Job
+from imagewright.types import Command, Package
+
+RESOLVE = "10-resolve"
+
+
+def refresh_indexes(building: Building, planned: PlannedStep, layer: str) -> None:
+    """Bring the indexes up to date, and date the build by them if the caller set no SOURCE_DATE_EPOCH."""
+    manager = building.prepared.package_manager
+    _run(building, planned, manager.refresh(), layer)
+    command = manager.moment()
+    if command is not None and not building.epoch_fixed:
+        text = _run(building, planned, command, None).strip()
+        if text.isdigit():
+            building.epoch = int(text)
+            building.fact("packages dated", text)
+
+
+def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
+    """Ask what the transaction would bring, and record it as a fact."""
+    refresh_indexes(building, planned, layer)
+    manager = building.prepared.package_manager
+    names = building.prepared.plan.packages
+    if not names:
+        return
+    building.layers.append(layer)
+    try:
+        found = manager.parse_resolution(_run(building, planned, manager.resolve(names), None))
+    finally:
+        building.layers.remove(layer)
+    versions = [(package.name, package.version, package.digest) for package in found]
+    building.fact("package versions", digest_of(versions))
+
+
+def install(building: Building, planned: PlannedStep, layer: str) -> None:
+    """Install every package that was asked for."""
+    names = building.prepared.plan.packages
+    if names:
+        _run(building, planned, building.prepared.package_manager.install(names), layer)
+
+
+def installed(building: Building, planned: PlannedStep) -> tuple[Package, ...]:
+    """Every package of the finished tree, for the manifest."""
+    manager = building.prepared.package_manager
+    return manager.parse_listing(_run(building, planned, manager.listing(), None, quiet=True))
+
+
+def _run(
+    building: Building, planned: PlannedStep, command: Command | None, layer: str | None, *, quiet: bool = False
+) -> str:
+    if command is None:
+        return ""
+    printed: list[str] = []
+
+    def take(line: str) -> None:
+        printed.append(line)
+        if not quiet:
+            building.output(line)
+
+    manager = building.prepared.package_manager
+    with ExitStack() as held:
+        binds = []
+        for folder, name in manager.cache_folders().items():
+            # one transaction at a time uses the cache: package managers lock it and give up at once
+            source = building.request.cache_dir / "packages" / name
+            source.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(f"{source}.lock"))
+            building.sandbox.own(source)
+            binds.append(Bind(source=source, target=folder, read_only=False))
+        hooks = stage_hooks(building, planned, f"packages-{planned.step.id}")
+        binds.append(Bind(source=hooks, target=HOOKS))
+        job = Job(
+            argv=command.argv,
+            environment={**variables(building, planned), **command.environment},
+            stack=building.stack(upper=layer),
+            inside=True,
+            binds=tuple(binds),
+            network=not building.request.offline,
+        )
+        status = building.sandbox.run(job, take)
+        building.sandbox.remove(hooks)
+    if status:
+        raise building.failed(f"the package manager ({command.argv[0]})", status)
+    return "\n".join(printed)

@@ -1,0 +1,197 @@
+"""Running one step where its phase runs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from imagewright.building.environment import HOOKS, LIB_INSIDE, variables
+from imagewright.building.staging import tidy_modes, write_tree
+from imagewright.building.state import Building
+from imagewright.errors import ContractError
+from imagewright.plan import PlannedStep
+from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob
+from imagewright.types import Call, Command, Phase, Put, Script, Tree
+
+CACHE = "/run/imagewright/cache"
+"""Where a Python step in the tree finds what the caller's cache holds, read only."""
+
+SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
+
+
+def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
+    """Run a step that changes the root tree; what it writes becomes the layer ``layer``."""
+    action = planned.step.action
+    stack = building.stack(upper=layer, tools=planned.phase is not Phase.ROOT)
+    environment = variables(building, planned)
+    inside = planned.phase not in (Phase.ROOT, Phase.CLEANUP)
+    network = not building.request.offline
+    if isinstance(action, Put):
+        staged = building.folder / "stage" / layer
+        write_tree(action.tree, staged, planned.origin)
+        building.sandbox.own(staged)
+        arguments = {"source": f"{WORK}/stage/{layer}", "target": TARGET, "at": action.at}
+        building.sandbox.call(
+            PythonJob(function="imagewright.building.inside:place", arguments=arguments, stack=stack), building.output
+        )
+        building.sandbox.remove(staged)
+    elif isinstance(action, Call):
+        arguments = {
+            "function": action.function,
+            "arguments": dict(action.arguments),
+            "environment": environment,
+            "cache": CACHE,
+        }
+        building.sandbox.call(
+            PythonJob(
+                function="imagewright.building.calling:call_in_tree",
+                arguments={**arguments, "target": TARGET},
+                environment=environment,
+                stack=stack,
+                binds=(Bind(source=building.request.cache_dir, target=CACHE),),
+                network=network,
+            ),
+            building.output,
+        )
+    else:
+        hooks = stage_hooks(building, planned, layer)
+        script = f"{HOOKS if inside else f'{WORK}/hooks/{layer}'}/{planned.phase.folder}/{planned.step.id}"
+        binds = (
+            (
+                Bind(source=hooks, target=HOOKS),
+                Bind(source=building.folder / "lib", target=LIB_INSIDE),
+            )
+            if inside
+            else ()
+        )
+        job = Job(
+            argv=_argv(action, script, trace=building.request.trace),
+            environment={**environment, **(action.environment if isinstance(action, Command) else {})},
+            stack=stack,
+            inside=inside,
+            binds=binds,
+            network=network,
+        )
+        status = building.sandbox.run(job, building.output)
+        building.sandbox.remove(hooks)
+        if status:
+            raise building.failed(_name(action, planned), status)
+
+
+def run_on_host(building: Building, planned: PlannedStep, environment: dict[str, str]) -> str:
+    """Run a step as the caller, on the host; return what it printed."""
+    action = planned.step.action
+    folder = building.folder / "host" / f"{planned.phase}-{planned.step.id}"
+    if isinstance(action, Call):
+        from imagewright.building.calling import call_on_host
+
+        call_on_host(action, environment, building.request.cache_dir)
+        return ""
+    if isinstance(action, Script):
+        # beside its data files and what its flavour's other phases have, as the merged tree has it
+        write_tree(merged_hooks(building, planned), folder, planned.origin)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+    script = str(folder / planned.phase.folder / planned.step.id)
+    argv = _argv(action, script, trace=building.request.trace)
+    printed: list[str] = []
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=folder,
+            umask=0o022,
+        )
+    except OSError as error:
+        raise building.failed(f"{_name(action, planned)} cannot start ({error.strerror}) and", 127) from error
+    with process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                printed.append(line)
+                building.output(line.rstrip("\n"))
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        status = process.returncode if process.returncode > 0 else 128 - process.returncode
+        raise building.failed(_name(action, planned), status)
+    return "".join(printed)
+
+
+def run_on_disk(building: Building, planned: PlannedStep, device: str) -> str:
+    """Run a block-device script on the disk file as mapped root; return what it printed."""
+    name = f"{planned.phase}-{planned.step.id}"
+    hooks = stage_hooks(building, planned, name)
+    printed: list[str] = []
+
+    def take(line: str) -> None:
+        printed.append(line)
+        building.output(line)
+
+    script = f"{WORK}/hooks/{name}/{planned.phase.folder}/{planned.step.id}"
+    job = Job(
+        argv=_argv(planned.step.action, script, trace=building.request.trace),
+        environment={**variables(building, planned), "IMAGE_BLOCK_DEVICE": device},
+        stack=building.stack(tools=False),
+        network=not building.request.offline,
+    )
+    status = building.sandbox.run(job, take)
+    building.sandbox.remove(hooks)
+    if status:
+        raise building.failed(_name(planned.step.action, planned), status)
+    return "\n".join(printed)
+
+
+def stage_hooks(building: Building, planned: PlannedStep, name: str) -> Path:
+    """Write the merged tree that the step sees at ``/tmp/in_target.d``, owned by mapped root."""
+    folder = building.folder / "hooks" / name
+    write_tree(merged_hooks(building, planned), folder, planned.origin)
+    extra = building.folder / "extra"
+    if extra.is_dir():
+        subprocess.run(["cp", "-a", f"{extra}/.", str(folder)], check=True)
+        tidy_modes(folder)
+    building.sandbox.own(folder)
+    return folder
+
+
+def merged_hooks(building: Building, planned: PlannedStep) -> Tree:
+    """The files of the step's own flavour and of those that it requires."""
+    plan = building.prepared.plan
+    own = plan.flavour(planned.origin.flavour)
+    if own is None:
+        return Tree()
+    names = (*own.requires, own.name)
+    entries = {}
+    for name in names:
+        chosen = plan.flavour(name)
+        if chosen is not None:
+            entries |= {entry.path: entry for entry in chosen.hooks.entries}
+    return Tree(tuple(entries[path] for path in sorted(entries)))
+
+
+def _argv(action: object, script: str, *, trace: bool) -> tuple[str, ...]:
+    if isinstance(action, Command):
+        return action.argv
+    if not isinstance(action, Script):
+        raise ContractError("step-action", f"{type(action).__name__} cannot run in this phase")
+    if trace:
+        first = action.content.split(b"\n", 1)[0].decode(errors="replace")
+        words = first[2:].split() if first.startswith("#!") else []
+        if words and words[0].endswith("/env"):
+            words = words[1:]
+        if words and words[0].rsplit("/", 1)[-1] in SHELLS:
+            return (*words, "-x", script)
+    return (script,)
+
+
+def _name(action: object, planned: PlannedStep) -> str:
+    if isinstance(action, Command):
+        return f"the command {action.argv[0]}"
+    source = action.source if isinstance(action, Script) else None
+    return f"the script {source or planned.name}"

@@ -1,0 +1,97 @@
+"""What a running build knows, and how it tells the monitor."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagewright.errors import ImagewrightError, StepFailed
+from imagewright.events import FactFound, Monitor, Output, StepFinished, StepStarted
+from imagewright.planning import Prepared
+from imagewright.request import Request
+from imagewright.sandbox import Sandbox
+from imagewright.sandbox.jobs import Stack
+from imagewright.types import Origin
+
+EARLIEST = 946_684_800
+"""SOURCE_DATE_EPOCH until the package manager has dated the packages: 2000-01-01, if the caller sets none."""
+
+TAIL = 20
+"""How many of a failed step's last lines its error shows."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Building:
+    """The state of one build; the only mutable value, private to this room."""
+
+    request: Request
+    prepared: Prepared
+    sandbox: Sandbox
+    folder: Path
+    log: Path
+    monitor: Monitor
+    epoch: int
+    epoch_fixed: bool
+    image_size: int = 0  # bytes, for IMAGE_SIZE until the fold
+    kernel: str = ""
+    layers: list[str] = field(default_factory=list)  # bottom first
+    tools: tuple[str, ...] = ()  # layers below the tree that never reach the image
+    facts: dict[str, str] = field(default_factory=dict)
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+
+    def stack(self, *, upper: str | None = None, tools: bool = True) -> Stack:
+        """The root tree as it is now; ``upper`` names the layer that takes what a step writes."""
+        below = self.tools if tools else ()
+        return Stack(lower=(*reversed(self.layers), *below), upper=upper)
+
+    def fact(self, name: str, value: str) -> None:
+        """Record what the world answered."""
+        self.facts[name] = value
+        self.monitor.handle(FactFound(name=name, value=value))
+
+    def output(self, line: str) -> None:
+        """Pass on a line that the running step printed."""
+        line = self.masked(line)
+        self.tail.append(line)
+        self.monitor.handle(Output(line=line))
+
+    def masked(self, text: str) -> str:
+        """The text without the values of secret parameters."""
+        for flavour in self.prepared.plan.flavours:
+            secret = {parameter.name for parameter in flavour.parameters if parameter.secret}
+            for name, value in flavour.values:
+                if name in secret and value:
+                    text = text.replace(str(value), "***")
+        return text
+
+    @contextmanager
+    def step(self, phase: str, step: str, origin: Origin, number: int, total: int, summary: str = "") -> Iterator[None]:
+        """Tell of a step and its end; a failure inside gets its place, last lines and log."""
+        self.tail.clear()
+        self.monitor.handle(
+            StepStarted(phase=phase, step=step, flavour=origin.flavour, number=number, total=total, summary=summary)
+        )
+        begun = time.monotonic()
+        try:
+            yield
+        except ImagewrightError as error:
+            if not any(line.startswith("step: ") for line in error.where):
+                error.where = (*error.where, f"step: {phase}/{step}", f"flavour: {origin}")
+            self.monitor.handle(StepFinished(phase=phase, step=step, status="failed", seconds=time.monotonic() - begun))
+            raise
+        self.monitor.handle(StepFinished(phase=phase, step=step, status="done", seconds=time.monotonic() - begun))
+
+    def failed(self, what: str, status: int) -> StepFailed:
+        """The error of a program that ended badly, with its last lines."""
+        ended = f"was killed by signal {status - 128}" if status > 128 else f"failed with exit status {status}"
+        lines = tuple(f"| {line}" for line in self.tail)
+        return StepFailed(
+            "step-failed",
+            f"{what} {ended}",
+            where=(*lines, f"exit status: {status}"),
+            hint=f"the whole output is in {self.log}",
+        )
