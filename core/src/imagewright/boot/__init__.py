@@ -1,0 +1,3 @@
+"""Booting images in QEMU: the machine, its metadata, the login, and what a trial found out."""
+
+from __future__ import annotations

@@ -1,0 +1,141 @@
+"""Boot an image, log in with a fresh key, run checks, and say how each went."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagewright.boot.accelerator import probe
+from imagewright.boot.disks import Bus, Disk, format_of
+from imagewright.boot.errors import BootFailed
+from imagewright.boot.instance import Instance, new_instance_id
+from imagewright.boot.machine import Machine
+from imagewright.boot.running import RunningMachine, running
+from imagewright.boot.seeds import write_nocloud
+from imagewright.boot.ssh import CONNECTION_LOST, KeyPair, log_in, make_key
+
+LOGIN = "login"
+"""The name of the first outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What to try: ``checks`` are shell commands for the login user, each good if it exits with 0.
+
+    ``memory`` in MiB; ``timeout`` is the time for each of the login and the checks, in seconds.
+    """
+
+    image: Path
+    checks: tuple[str, ...] = ()
+    user: str = "debian"
+    uefi: bool = False
+    disk_bus: Bus = "virtio"
+    memory: int = 1024
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the login or a check went; ``output`` is what it printed or, of a login, what went wrong."""
+
+    name: str
+    passed: bool
+    seconds: float
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The outcomes, the login first. The console's file and last lines are there only if something failed."""
+
+    image: Path
+    accelerator: str
+    outcomes: tuple[Outcome, ...]
+    console_log: Path | None = None
+    console_tail: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything went well."""
+        return all(outcome.passed for outcome in self.outcomes)
+
+    @property
+    def login_seconds(self) -> float | None:
+        """The time from power-on to the login; None if there was none."""
+        login = self.outcomes[0]
+        return login.seconds if login.passed else None
+
+
+def try_image(trial: Trial, work: Path | None = None, *, report: Callable[[str], None] = lambda _: None) -> Result:
+    """Boot and check. The image is not changed; ``report`` is told what is going on.
+
+    The machine's files live in a folder below ``work`` (None: the system's temporary folder); it is removed, but for
+    the logs if something failed. Raises HostError for what the host lacks and UsageError for an image that cannot be
+    read.
+    """
+    disk = Disk(path=trial.image.resolve(), format=format_of(trial.image), bus=trial.disk_bus)
+    accelerator = probe()
+    report(f"booting {trial.image} ({'UEFI' if trial.uefi else 'BIOS'}, {trial.disk_bus}, {accelerator.name})")
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="imagewright-boot-", dir=work))
+    passed = False
+    try:
+        key = make_key(folder)
+        instance = Instance(id=new_instance_id(), public_keys=(key.public,))
+        machine = Machine(
+            memory=trial.memory,
+            firmware="uefi" if trial.uefi else "bios",
+            disks=(disk,),
+            seeds=(write_nocloud(folder / "seed.iso", instance),),
+        )
+        with running(machine, folder, accelerator=accelerator, notice=report) as it:
+            outcomes = tuple(_outcomes(trial, it, key, report))
+            passed = all(outcome.passed for outcome in outcomes)
+            return Result(
+                image=trial.image,
+                accelerator=accelerator.name,
+                outcomes=outcomes,
+                console_log=None if passed else it.folder.console,
+                console_tail=() if passed else it.last_lines(),
+            )
+    finally:
+        _clear(folder, keep_logs=not passed)
+
+
+def _outcomes(trial: Trial, it: RunningMachine, key: KeyPair, report: Callable[[str], None]) -> Iterator[Outcome]:
+    try:
+        login = log_in(it, trial.user, key.private, timeout=trial.timeout)
+    except BootFailed as error:
+        words = [
+            error.message,
+            *([f"cause: {error.cause}"] if error.cause else []),
+            *([error.hint] if error.hint else []),
+        ]
+        report(error.message)
+        yield Outcome(name=LOGIN, passed=False, seconds=it.seconds, output="\n".join(words))
+        return
+    seconds = it.seconds
+    report(f"login as {trial.user} after {seconds:.1f} s")
+    yield Outcome(name=LOGIN, passed=True, seconds=seconds)
+    for check in trial.checks:
+        ran = login.run(check, timeout=trial.timeout)
+        output = ran.stdout + ran.stderr
+        if not ran.ok:
+            why = {
+                CONNECTION_LOST: "ssh failed or the check exited with 255",
+                124: "time ran out or it exited with 124",
+            }
+            output += f"({why.get(ran.status, f'exit status {ran.status}')})"
+        report(f"{'passed' if ran.ok else 'FAILED'}: {check} ({ran.seconds:.1f} s)")
+        yield Outcome(name=check, passed=ran.ok, seconds=ran.seconds, output=output)
+
+
+def _clear(folder: Path, *, keep_logs: bool) -> None:
+    for path in folder.iterdir():
+        if not (keep_logs and path.suffix == ".log"):
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
