@@ -1,0 +1,76 @@
+"""An ordinary account with a clone of its own and nothing else: the two commands of the README work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.build, pytest.mark.network, pytest.mark.timeout(2400)]
+
+LINUX_ROOT = ("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "0FC63DAF-8483-4772-8E79-3D69D8477DE4")
+
+
+@pytest.fixture(scope="module")
+def said(newcomer: Any) -> str:
+    """What ``make image`` printed, from nothing."""
+    return newcomer.run("make", "image", minutes=20)
+
+
+@pytest.fixture(scope="module")
+def raw(newcomer: Any, said: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image as a raw disk."""
+    disk = tmp_path_factory.mktemp("newcomer") / "demo.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", newcomer.checkout / "demo.qcow2", disk], check=True)
+    return disk
+
+
+def test_make_image_says_what_it_does_and_where_the_image_is(said: str) -> None:
+    assert "setup: making the Python environment .venv with /usr/bin/python3" in said
+    assert "demo.qcow2" in said.splitlines()[-1]
+
+
+def test_the_image_belongs_to_the_account(newcomer: Any, said: str) -> None:
+    image = newcomer.checkout / "demo.qcow2"
+    assert image.stat().st_uid == newcomer.uid
+    assert image.stat().st_size > 50 * 2**20
+    subprocess.run(["qemu-img", "check", "-q", image], check=True)
+
+
+def test_the_partition_table_is_sound(raw: Path) -> None:
+    report = subprocess.run(["/sbin/sgdisk", "-v", raw], check=True, capture_output=True, text=True).stdout
+    assert "No problems found" in report, report
+
+
+def test_the_root_filesystem_is_clean(raw: Path) -> None:
+    table = json.loads(subprocess.run(["/sbin/sfdisk", "-J", raw], check=True, capture_output=True).stdout)
+    roots = [part for part in table["partitiontable"]["partitions"] if part["type"] in LINUX_ROOT]
+    assert len(roots) == 1
+    offset = roots[0]["start"] * table["partitiontable"].get("sectorsize", 512)
+    result = subprocess.run(
+        ["/sbin/e2fsck", "-fn", f"{raw}?offset={offset}"], check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_process_of_the_account_is_left(newcomer: Any, said: str) -> None:
+    assert not newcomer.processes()
+
+
+def test_the_host_lacks_nothing_that_the_set_up_gives(newcomer: Any, said: str) -> None:
+    newcomer.run(".venv/bin/imagewright", "doctor", minutes=1)
+
+
+def test_the_set_up_says_nothing_and_is_quick_where_nothing_is_missing(newcomer: Any, said: str) -> None:
+    start = time.monotonic()
+    assert newcomer.run("scripts/setup", minutes=1) == ""
+    assert time.monotonic() - start < 5
+
+
+def test_the_account_passes_the_tests_of_builds(newcomer: Any, said: str) -> None:
+    assert " passed" in newcomer.run(".venv/bin/python", "-m", "pytest", "-q", "tests/builds", minutes=20)
+    assert not newcomer.processes()
