@@ -1,0 +1,1 @@
+"""The testing kit: what flavour packs and this project test themselves with (``imagewright.testing.plugin``)."""

@@ -1,0 +1,43 @@
+"""The pytest plugin of the testing kit; loaded in every pytest run of the environment, so it imports nothing early.
+
+Fixtures: ``image_kit`` plans and builds (:class:`imagewright.testing.kit.ImageKit`); ``image_boot`` boots what was
+built (:class:`imagewright.testing.booting.Booter`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from imagewright.testing.booting import Booter
+    from imagewright.testing.kit import ImageKit
+
+pytest.register_assert_rewrite("imagewright.testing.contract")
+
+
+@pytest.fixture
+def image_kit(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ImageKit]:
+    """Plan and build images in folders of this test, on the toy operating system unless another one is named."""
+    from imagewright.testing.kit import ImageKit
+
+    with ImageKit.open(tmp_path / "image-kit", shared=_shared(request)) as kit:
+        yield kit
+
+
+@pytest.fixture
+def image_boot(tmp_path: Path) -> Iterator[Booter]:
+    """Boot images in QEMU and run commands in them over ssh; machines that still run at the end are stopped."""
+    from imagewright.testing.booting import Booter
+
+    with Booter.open(tmp_path / "image-boot") as booter:
+        yield booter
+
+
+def _shared(request: pytest.FixtureRequest) -> Path:
+    # what outlives the run: downloads and images of real operating systems
+    cache: pytest.Cache | None = request.config.cache
+    return Path(cache.mkdir("imagewright")) if cache is not None else request.config.rootpath / ".pytest_cache"
