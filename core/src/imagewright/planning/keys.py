@@ -1,0 +1,188 @@
+"""Keys of steps, and what a step sees at ``/tmp/in_target.d``.
+
+Three chains, because a key must change exactly when the result may: ``block-device-size`` and ``extra-data`` each have
+one of their own (they run every time; what they find out is a fact), and one goes from ``root`` through the phases of
+the tree (first-boot included: its scripts are content of the tree) to ``block-device``, whose last key thus covers all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from imagewright.errors import PlanError
+from imagewright.plan import CORE, ChosenFlavour, Plan, PlannedStep, digest_of
+from imagewright.planning.coresteps import INSTALL
+from imagewright.planning.ordering import Given
+from imagewright.planning.parameters import Secret
+from imagewright.types import (
+    Action,
+    Call,
+    Command,
+    Entry,
+    Layout,
+    Packages,
+    Phase,
+    Place,
+    Put,
+    Script,
+    Size,
+    Step,
+    Tree,
+)
+
+EXTRA_DATA = "extra-data tree"
+PACKAGE_VERSIONS = "package versions"
+DISK_SIZE = "disk size"
+SECRETS = "secret parameters"
+"""Names of facts, as :attr:`PlannedStep.facts` holds them. The first is found by the phase extra-data, the second by
+``packages/10-resolve``, the third by block-device-size and the tree's content; the fourth is the digest of the secret
+values with the machine's salt (:func:`secrets_digest`), so that no key in a plan or manifest lets them be guessed."""
+
+CHAINS = (
+    (Phase.BLOCK_DEVICE_SIZE,),
+    (Phase.EXTRA_DATA,),
+    (
+        Phase.ROOT,
+        Phase.PRE_INSTALL,
+        Phase.PACKAGES,
+        Phase.INSTALL,
+        Phase.POST_INSTALL,
+        Phase.FINALISE,
+        Phase.CLEANUP,
+        Phase.FIRST_BOOT,
+        Phase.BLOCK_DEVICE,
+    ),
+)
+
+
+def planned(
+    steps: Mapping[Phase, Sequence[Given]], flavours: Sequence[ChosenFlavour], request: Sequence[object]
+) -> tuple[PlannedStep, ...]:
+    """Give every step its key and its facts; ``request`` holds the plain values that scripts see."""
+    chosen = {flavour.name: flavour for flavour in flavours}
+    made: dict[Phase, list[PlannedStep]] = {phase: [] for phase in Phase}
+    has_extra_data = bool(steps.get(Phase.EXTRA_DATA))
+    for chain in CHAINS:
+        key = digest_of("imagewright", 1, *request)
+        facts: dict[str, None] = {}
+        for phase in chain:
+            for step, origin in steps.get(phase, ()):
+                flavour = chosen.get(origin.flavour) if origin != CORE else None
+                facts |= dict.fromkeys(_facts(phase, step, flavour, has_extra_data))
+                key = digest_of(key, phase.value, *_declaration(step, flavour, chosen))
+                made[phase].append(PlannedStep(phase=phase, step=step, origin=origin, key=key, facts=tuple(facts)))
+    return tuple(step for phase in Phase for step in made[phase])
+
+
+def merged_hooks(plan: Plan, flavour: str) -> Tree:
+    """What the steps of a flavour see at ``/tmp/in_target.d``: its own files and those of all it requires.
+
+    What extra-data wrote is laid over it. A name that is no flavour of the plan (the core's steps) sees nothing.
+    """
+    chosen = {one.name: one for one in plan.flavours}
+    return merged(chosen[flavour], chosen) if flavour in chosen else Tree()
+
+
+def merged(flavour: ChosenFlavour, chosen: Mapping[str, ChosenFlavour]) -> Tree:
+    """The same from the flavours. Raises PlanError if two flavours have different files at one path."""
+    entries: dict[str, tuple[Entry, str]] = {}
+    for name in (*flavour.requires, flavour.name):
+        for entry in chosen[name].hooks.entries:
+            other = entries.get(entry.path)
+            if other is not None and other[0].fingerprint() != entry.fingerprint():
+                raise PlanError(
+                    "same-file-twice",
+                    f"flavours `{other[1]}` and `{name}` both have a file `{entry.path}`, and the two differ",
+                    where=(str(chosen[other[1]].origin), str(chosen[name].origin)),
+                    cause=f"the steps of `{flavour.name}` see the files of both in one folder",
+                    hint="give one of them another name",
+                )
+            entries[entry.path] = (entry, name)
+    return Tree(tuple(entries[path][0] for path in sorted(entries)))
+
+
+def secrets_digest(flavours: Sequence[ChosenFlavour], salt: bytes) -> str:
+    """The fact :data:`SECRETS`: a digest of all secret values that means nothing without this machine's salt."""
+    values = [(one.name, name, value) for one in flavours for name, value in one.values if isinstance(value, Secret)]
+    return hashlib.blake2b(digest_of(values).encode(), key=salt[:64]).hexdigest() if values else ""
+
+
+def _facts(phase: Phase, step: Step, flavour: ChosenFlavour | None, has_extra_data: bool) -> Sequence[str]:
+    facts: list[str] = []
+    if phase.place is Place.TARGET and has_extra_data and flavour and isinstance(step.action, Script | Command):
+        facts.append(EXTRA_DATA)
+    if phase is Phase.PACKAGES and flavour is None and step.id == INSTALL:
+        facts.append(PACKAGE_VERSIONS)
+    if phase is Phase.BLOCK_DEVICE:
+        facts.append(DISK_SIZE)
+    if flavour and _secrets(flavour):
+        facts.append(SECRETS)
+    return facts
+
+
+def _secrets(flavour: ChosenFlavour) -> tuple[str, ...]:
+    return tuple(value for _, value in flavour.values if isinstance(value, Secret) and value)
+
+
+def _declaration(step: Step, flavour: ChosenFlavour | None, chosen: Mapping[str, ChosenFlavour]) -> tuple[object, ...]:
+    if flavour is None:
+        return (step.id, _action(step.action, ()))
+    values = [(name, value) for name, value in flavour.values if not isinstance(value, Secret)]
+    secrets = _secrets(flavour)
+    sees = _masked_tree(merged(flavour, chosen), secrets).digest if isinstance(step.action, Script | Command) else ""
+    return (step.id, _action(step.action, secrets), flavour.name, sorted(values), sees)
+
+
+def _action(action: Action, secrets: Sequence[str]) -> list[object]:
+    """The declaration of an action as plain values, with stars for secrets."""
+    kind = type(action).__name__
+    match action:
+        case Script():
+            content = hashlib.sha256(_masked_bytes(action.content, secrets)).hexdigest()
+            return [kind, content, _masked_tree(action.data, secrets).digest]
+        case Command():
+            environment = {name: masked(value, secrets) for name, value in action.environment.items()}
+            return [kind, [masked(word, secrets) for word in action.argv], environment]
+        case Packages():
+            return [kind, list(action.names)]
+        case Put():
+            return [kind, action.at, _masked_tree(action.tree, secrets).digest]
+        case Call():
+            arguments = {
+                name: masked(value, secrets) if isinstance(value, str) else value
+                for name, value in action.arguments.items()
+            }
+            return [kind, action.function, arguments, action.fingerprint]
+        case Size():
+            return [kind, action.minimum, action.maximum]
+        case Layout():
+            partitions = [
+                [one.name, one.type, one.size, one.role, one.filesystem, one.label] for one in action.partitions
+            ]
+            return [kind, partitions, action.boot_loader]
+
+
+def masked(text: str, secrets: Sequence[str]) -> str:
+    """The text with three stars for each secret in it."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return str(text)
+
+
+def _masked_bytes(content: bytes, secrets: Sequence[str]) -> bytes:
+    for secret in sorted(secrets, key=len, reverse=True):
+        content = content.replace(secret.encode(), b"***")
+    return content
+
+
+def _masked_tree(tree: Tree, secrets: Sequence[str]) -> Tree:
+    if not secrets:
+        return tree
+    return Tree(
+        tuple(
+            replace(entry, content=_masked_bytes(entry.content, secrets)) if entry.source is None else entry
+            for entry in tree.entries
+        )
+    )

@@ -1,0 +1,42 @@
+"""What planning hands to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagewright.drivers import PackageManager
+from imagewright.plan import Plan
+from imagewright.planning.parameters import Secret
+from imagewright.types import BuildContext, Plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan with the objects that carry it out.
+
+    ``context`` has no parameters; ``environment`` is what every script gets (:func:`environment_for` adds the rest).
+    ``package_manager`` is None for an operating system that has none: such a plan has no packages and no such steps.
+    ``wanted`` says for each package who asked for it (``-p`` for the user). ``import_path`` holds the folders of a
+    search path that must be importable for the plan's calls.
+    """
+
+    plan: Plan
+    context: BuildContext
+    package_manager: PackageManager | None
+    environment: Mapping[str, str]
+    parameters: Mapping[str, Mapping[str, Plain]]
+    wanted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    import_path: tuple[Path, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that may not appear in logs and manifests, longest first."""
+        found = {
+            str.__str__(value)
+            for values in self.parameters.values()
+            for value in values.values()
+            if isinstance(value, Secret) and value
+        }
+        return tuple(sorted(found, key=lambda value: (-len(value), value)))

@@ -1,0 +1,158 @@
+"""The way from a request to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from imagewright.asking import Panel
+from imagewright.discovery import Loaded
+from imagewright.drivers import PackageManager
+from imagewright.errors import PlanError, UsageError
+from imagewright.plan import CORE, ChosenFlavour, Plan
+from imagewright.planning.coresteps import package_steps
+from imagewright.planning.hooktrees import hook_tree
+from imagewright.planning.keys import planned
+from imagewright.planning.ordering import Given, ordered
+from imagewright.planning.parameters import values_of
+from imagewright.planning.prepared import Prepared
+from imagewright.planning.selection import Selection, select
+from imagewright.planning.steps import PACKAGE_NAME, check_block_device, check_package_name, collect
+from imagewright.planning.variables import common_environment
+from imagewright.request import Request
+from imagewright.types import BuildContext, Packages, Phase, Step
+
+CoreStep = tuple[Phase, Step]
+"""A step that the core adds, with its phase."""
+
+SUFFIXES = (".qcow2", ".raw", ".tar")
+
+
+def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
+    """Plan the build of a disk image; ``core_steps`` are added to those of the flavours.
+
+    Touches nothing of the machine but the flavours' own files. Raises PlanError, UsageError or ContractError for
+    everything that can be known to be wrong before any work.
+    """
+    selection = select(request)
+    values = values_of(selection.flavours, request.settings, request.environment)
+    context = _context(request, selection)
+    contexts = {loaded.name: replace(context, parameters=values[loaded.name]) for loaded in selection.flavours}
+    panel = Panel(selection.flavours)
+    collected, by_flavour = collect(panel, selection.flavours, contexts, request.skips)
+    manager = _manager(panel, selection, contexts)
+    wanted = _wanted(selection.flavours, collected.steps[Phase.PACKAGES], request.packages)
+    if manager is None and wanted:
+        raise _no_manager(selection, wanted)
+    steps = _ordered(collected.steps, (*core_steps, *(package_steps(tuple(wanted)) if manager is not None else ())))
+    check_block_device(steps[Phase.BLOCK_DEVICE])
+    chosen = tuple(
+        ChosenFlavour(
+            origin=loaded.origin,
+            summary=loaded.metadata.summary,
+            requires=selection.requirements[loaded.name],
+            provides=loaded.metadata.provides,
+            parameters=loaded.metadata.parameters,
+            values=tuple(values[loaded.name].items()),
+            reads=loaded.metadata.reads,
+            programs=loaded.metadata.programs,
+            disk_space=loaded.metadata.disk_space,
+            hooks=hook_tree(loaded, by_flavour[loaded.name]),
+        )
+        for loaded in selection.flavours
+    )
+    system = selection.operating_system
+    environment = common_environment(context)
+    plan = Plan(
+        flavours=chosen,
+        steps=planned(steps, chosen, environment),
+        operating_system=system.name if system else "",
+        package_manager=manager.name if manager is not None else "",
+        packages=tuple(wanted),
+        skipped=collected.skipped,
+        overridden=tuple((loaded.name, loaded.found.place) for loaded in selection.flavours if loaded.found.overridden),
+    )
+    trees = dict.fromkeys(loaded.found.tree for loaded in selection.flavours if loaded.found.tree is not None)
+    return Prepared(
+        plan=plan,
+        context=context,
+        package_manager=manager,
+        environment=environment,
+        parameters=values,
+        wanted=wanted,
+        import_path=tuple(trees),
+    )
+
+
+def image_name(request: Request) -> str:
+    """The name of the image: the output file's without the suffix of a type."""
+    name = request.output.name
+    for suffix in (*(f".{kind}" for kind in request.types), *SUFFIXES):
+        if name.endswith(suffix) and name != suffix:
+            return name.removesuffix(suffix)
+    return name
+
+
+def _context(request: Request, selection: Selection) -> BuildContext:
+    system = selection.operating_system
+    return BuildContext(
+        arch=request.arch,
+        release=request.release or (system.default_release if system else ""),
+        operating_system=system.name if system else "",
+        flavours=tuple(loaded.name for loaded in selection.flavours),
+        image_name=image_name(request),
+        image_size=request.image_size,
+        root_label=request.root_label,
+        fs_type=request.fs_type,
+        kernel_arguments=request.kernel_arguments,
+        mirror=request.mirror,
+        image_mirror=request.image_mirror,
+        ca_certificate=request.ca_certificate,
+        offline=request.offline,
+        ramdisk=request.ramdisk,
+    )
+
+
+def _manager(panel: Panel, selection: Selection, contexts: Mapping[str, BuildContext]) -> PackageManager | None:
+    system = selection.operating_system
+    return panel.package_manager(system, contexts[system.name]) if system is not None else None
+
+
+def _wanted(flavours: Sequence[Loaded], steps: Sequence[Given], packages: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Each package once, sorted, with who wants it."""
+    wanted: dict[str, list[str]] = {}
+    for loaded in flavours:
+        for name in loaded.metadata.packages:
+            check_package_name(name, loaded.origin)
+            wanted.setdefault(name, []).append(loaded.name)
+    for step, origin in ordered(Phase.PACKAGES, steps):
+        if isinstance(step.action, Packages):
+            for name in step.action.names:
+                check_package_name(name, origin)
+                wanted.setdefault(name, []).append(origin.flavour)
+    for name in packages:
+        if PACKAGE_NAME.fullmatch(name) is None:
+            raise UsageError("bad-package-name", f"`-p {name}`: that is no name of a package")
+        wanted.setdefault(name, []).append("-p")
+    return {name: tuple(dict.fromkeys(wanted[name])) for name in sorted(wanted)}
+
+
+def _no_manager(selection: Selection, wanted: Mapping[str, tuple[str, ...]]) -> PlanError:
+    system = selection.operating_system.name if selection.operating_system else ""
+    return PlanError(
+        "no-package-manager",
+        f"the operating system `{system}` has no package manager, and packages are wanted",
+        where=tuple(f"{name}: wanted by {', '.join(who)}" for name, who in wanted.items()),
+    )
+
+
+def _ordered(
+    collected: Mapping[Phase, Sequence[Given]], core_steps: Sequence[CoreStep]
+) -> dict[Phase, tuple[Given, ...]]:
+    """The steps of every phase in order; the flavours' packages are in the core's one transaction."""
+    steps: dict[Phase, tuple[Given, ...]] = {}
+    for phase in Phase:
+        own = tuple((step, CORE) for where, step in core_steps if where is phase)
+        given = () if phase is Phase.PACKAGES else tuple(collected[phase])
+        steps[phase] = ordered(phase, (*own, *given))
+    return steps

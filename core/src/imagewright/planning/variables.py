@@ -1,0 +1,61 @@
+"""The environment of scripts, as far as the plan knows it.
+
+The engine adds what it alone knows: ``TARGET_ROOT``, ``IMAGE_SIZE``, ``IMAGE_BLOCK_DEVICE``, ``TMP_HOOKS_PATH``,
+``IMAGE_KERNEL``, ``_LIB``, ``SOURCE_DATE_EPOCH``, and the caller's proxies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from imagewright.plan import CORE, PlannedStep
+from imagewright.planning.prepared import Prepared
+from imagewright.types import BuildContext, Place, Plain
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+CALLERS = ("HOME", "USER", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+"""What the phases that the caller runs on the host keep of the caller's environment."""
+
+
+def common_environment(context: BuildContext) -> dict[str, str]:
+    """What every script gets."""
+    return {
+        "ARCH": context.arch,
+        "RELEASE": context.release,
+        "IMAGE_NAME": context.image_name,
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PATH": PATH,
+    }
+
+
+def environment_for(prepared: Prepared, step: PlannedStep, caller: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of one step; ``caller`` is the caller's own, for the phases that run on the host."""
+    environment = dict(prepared.environment)
+    place = step.phase.place
+    if place is Place.HOST:
+        given = caller or {}
+        environment |= {name: given[name] for name in CALLERS if given.get(name)}
+    elif place is Place.BOOTED:
+        environment["HOME"] = "/root"
+    else:
+        environment |= {"HOME": "/root", "USER": "root", "LOGNAME": "root"}
+    if place is Place.TARGET:
+        environment |= {"DEBIAN_FRONTEND": "noninteractive", "DEBCONF_NONINTERACTIVE_SEEN": "true"}
+    if step.origin == CORE:
+        return environment
+    chosen = prepared.plan.flavour(step.origin.flavour)
+    if chosen is not None:
+        values = prepared.parameters.get(chosen.name, {})
+        environment |= {one.variable: as_text(values.get(one.name)) for one in chosen.parameters}
+    return environment
+
+
+def as_text(value: Plain) -> str:
+    """A parameter's value as scripts see it: ``true`` and ``false``; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str.__str__(value) if isinstance(value, str) else str(value)
