@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,16 @@ from imagewright.building.staging import write_tree
 from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import work_folder
 from imagewright.discovery import load_output
-from imagewright.disk.sizes import fold, parse_block_device
+from imagewright.disk.assembly import layout_json
+from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
 from imagewright.drivers import BuiltImage
-from imagewright.errors import ContractError
 from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
 from imagewright.plan import CORE, PlannedStep
 from imagewright.planning import prepare
+from imagewright.planning.coresteps import RESOLVE
 from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
-from imagewright.types import Call, Phase, Script
+from imagewright.types import Call, Entry, Phase, Script, Tree
 
 TREE_PHASES = (
     Phase.ROOT,
@@ -65,6 +68,7 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     """
     begun = time.monotonic()
     prepared = prepare(request)
+    sys.path.extend(str(folder) for folder in prepared.import_path if str(folder) not in sys.path)
     work = request.work_dir or request.cache_dir / "work"
     check_host(request, prepared, work)
     functions = {
@@ -115,9 +119,8 @@ def _build(building: Building, begun: float) -> BuildResult:
 
 def _lay_tools(building: Building) -> None:
     """Lay the lowest layer, which serves the build and never reaches the image, and an empty tree to start from."""
-    tree = building.prepared.package_manager.build_files(
-        {} if building.request.offline else building.request.environment
-    )
+    manager = building.prepared.package_manager
+    tree = manager.build_files({} if building.request.offline else building.request.environment) if manager else Tree()
     layers = building.folder / "layers"
     write_tree(tree, layers / "tools", CORE)
     (layers / "empty").mkdir(mode=0o755)
@@ -129,11 +132,7 @@ def _lay_tools(building: Building) -> None:
     building.layers.append("empty")
 
 
-def _lib() -> Any:
-    from importlib import resources
-
-    from imagewright.types import Entry, Tree
-
+def _lib() -> Tree:
     shipped = resources.files("imagewright.building") / "lib"
     return Tree(
         (
@@ -151,7 +150,7 @@ def _grow_tree(building: Building) -> None:
             layer = f"{len(building.layers):03}"
             with building.step(phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
                 if phase is Phase.PACKAGES:
-                    act = packages.resolve if planned.step.id == packages.RESOLVE else packages.install
+                    act = packages.resolve if planned.step.id == RESOLVE else packages.install
                     act(building, planned, layer)
                 else:
                     run_in_tree(building, planned, layer)
@@ -194,9 +193,10 @@ def _name_and_check(building: Building) -> str:
         ),
         building.output,
     )
-    for sentence in ties if isinstance(ties, list) else ():
+    found = ties if isinstance(ties, list) else []
+    for sentence in found:
         building.monitor.handle(Notice(message=f"the image is tied to one machine: {sentence}", level="warning"))
-    building.fact("blank slate", "yes" if not ties else "; ".join(str(tie) for tie in ties))  # type: ignore[attr-defined]
+    building.fact("blank slate", "yes" if not found else "; ".join(str(tie) for tie in found))
     return version
 
 
@@ -204,7 +204,7 @@ def _needs(building: Building, kind: str) -> bool:
     return any(load_output(name).needs == kind for name in building.request.types)
 
 
-def _lay_disk(building: Building, bounds: Any) -> tuple[dict[str, Any], int]:
+def _lay_disk(building: Building, bounds: Sequence[Bound]) -> tuple[dict[str, Any], int]:
     """Lay the tree out as a raw disk, if a type needs one; return what the manifest says of it, and its size."""
     if not _needs(building, "raw"):
         return {}, 0
@@ -217,32 +217,33 @@ def _lay_disk(building: Building, bounds: Any) -> tuple[dict[str, Any], int]:
             ),
             building.output,
         )
-        size = fold(bounds, int(str(content)), building.request.image_size)
+        layout = layout_of(building.prepared)
+        size = fold(bounds, int(str(content)) + layout_overhead(layout), building.request.image_size)
         building.sandbox.call(
             PythonJob(
-                function="imagewright.building.inside:make_disk_file",
-                arguments={"path": f"{WORK}/disk.raw", "size": size},
+                function="imagewright.disk.assembly:make_blank",
+                arguments={"disk": f"{WORK}/disk.raw", "size": size},
             ),
             building.output,
         )
         arguments: dict[str, object] = {
             "target": TARGET,
             "disk": f"{WORK}/disk.raw",
-            "size": size,
             "root_uuid": root_uuid(building),
-            "seed": building.prepared.plan.digest,
+            "seeds": {"disk": building.prepared.plan.seeded_uuid("disk")},
             "root_label": building.request.root_label,
             "epoch": building.epoch,
         }
         scripts = [
             step for step in building.prepared.plan.of(Phase.BLOCK_DEVICE) if isinstance(step.step.action, Script)
         ]
-        layout = layout_of(building.prepared)
         if scripts:
-            arguments["device"] = _run_scripts(building, scripts)
-            function = "imagewright.disk.assembly:fill_device"
+            arguments["partition"] = _run_scripts(building, scripts)
+            function = "imagewright.disk.assembly:make_filesystem_at"
         else:
-            arguments["layout"] = asdict(layout) if layout else None
+            arguments["size"] = size
+            arguments["layout"] = layout_json(layout) if layout else None
+            arguments["boot_loader"] = layout.boot_loader if layout else ""
             function = "imagewright.disk.assembly:assemble"
         result = building.sandbox.call(
             PythonJob(function=function, arguments=arguments, stack=building.stack(tools=False)), building.output
@@ -250,19 +251,14 @@ def _lay_disk(building: Building, bounds: Any) -> tuple[dict[str, Any], int]:
     return (result if isinstance(result, dict) else {}), size
 
 
-def _run_scripts(building: Building, scripts: list[PlannedStep]) -> str:
-    device = f"{WORK}/disk.raw"
+def _run_scripts(building: Building, scripts: list[PlannedStep]) -> int | None:
+    """Let each script see what the one before printed; return the partition that gets the root filesystem."""
+    device = disk = f"{WORK}/disk.raw"
     for planned in scripts:
         printed = run_on_disk(building, planned, device)
         device = parse_block_device(printed) or device
-    if not device.startswith(f"{WORK}/disk.raw"):
-        raise ContractError(
-            "block-device",
-            f"a block-device script printed IMAGE_BLOCK_DEVICE={device}, which is not on the disk file",
-            where=(f"flavour: {scripts[-1].origin}", f"step: {scripts[-1].name}"),
-            hint="print the given IMAGE_BLOCK_DEVICE with p1, p2, … behind it",
-        )
-    return device
+    last = scripts[-1]
+    return partition_number(device, disk, where=(f"flavour: {last.origin}", f"step: {last.name}"))
 
 
 def _write_artefacts(

@@ -6,16 +6,15 @@ from imagewright.building.environment import variables
 from imagewright.building.running import run_on_host
 from imagewright.building.staging import tidy_modes
 from imagewright.building.state import Building
-from imagewright.disk.sizes import DEFAULT_SIZE, parse_script_output
+from imagewright.disk.sizes import given_gib, parse_script_output
 from imagewright.plan import digest_of
-from imagewright.types import GIB, Origin, Phase, Size
+from imagewright.types import Origin, Phase, Size
 
 
 def size_bounds(building: Building) -> tuple[tuple[Origin, str, Size], ...]:
     """Ask every flavour for bounds of the image's size; scripts all get the same ``IMAGE_SIZE``."""
     bounds = []
-    building.image_size = building.request.image_size or DEFAULT_SIZE
-    given = -(-building.image_size // GIB)
+    given = given_gib(building.request.image_size)
     steps = building.prepared.plan.of(Phase.BLOCK_DEVICE_SIZE)
     for number, planned in enumerate(steps, start=1):
         with building.step(planned.phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
@@ -23,7 +22,9 @@ def size_bounds(building: Building) -> tuple[tuple[Origin, str, Size], ...]:
                 size = planned.step.action
             else:
                 printed = run_on_host(building, planned, variables(building, planned))
-                size = parse_script_output(printed, given)
+                size = parse_script_output(
+                    printed, given, where=(f"flavour: {planned.origin}", f"step: {planned.name}")
+                )
                 building.fact(f"size of {planned.origin.flavour} {planned.step.id}", f"{size.minimum} {size.maximum}")
             bounds.append((planned.origin, planned.step.id, size))
     return tuple(bounds)

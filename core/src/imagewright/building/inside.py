@@ -92,12 +92,6 @@ def ties(*, target: str) -> list[str]:
     return found
 
 
-def make_disk_file(*, path: str, size: int) -> None:
-    """Make a sparse file of ``size`` bytes that mapped root owns."""
-    with open(path, "wb") as disk:
-        disk.truncate(size)
-
-
 def _link(target: str, path: str) -> None:
     if os.path.lexists(path):
         os.unlink(path)

@@ -11,7 +11,7 @@ from imagewright.building.state import Building
 from imagewright.errors import ContractError
 from imagewright.plan import PlannedStep
 from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob
-from imagewright.types import Call, Command, Phase, Put, Script, Tree
+from imagewright.types import Call, Command, Entry, Phase, Put, Script, Tree
 
 CACHE = "/run/imagewright/cache"
 """Where a Python step in the tree finds what the caller's cache holds, read only."""
@@ -36,16 +36,17 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
         )
         building.sandbox.remove(staged)
     elif isinstance(action, Call):
-        arguments = {
+        call: dict[str, object] = {
             "function": action.function,
             "arguments": dict(action.arguments),
             "environment": environment,
             "cache": CACHE,
+            "target": TARGET,
         }
         building.sandbox.call(
             PythonJob(
                 function="imagewright.building.calling:call_in_tree",
-                arguments={**arguments, "target": TARGET},
+                arguments=call,
                 environment=environment,
                 stack=stack,
                 binds=(Bind(source=building.request.cache_dir, target=CACHE),),
@@ -167,7 +168,7 @@ def merged_hooks(building: Building, planned: PlannedStep) -> Tree:
     if own is None:
         return Tree()
     names = (*own.requires, own.name)
-    entries = {}
+    entries: dict[str, Entry] = {}
     for name in names:
         chosen = plan.flavour(name)
         if chosen is not None:

@@ -36,7 +36,6 @@ class Building:
     monitor: Monitor
     epoch: int
     epoch_fixed: bool
-    image_size: int = 0  # bytes, for IMAGE_SIZE until the fold
     kernel: str = ""
     layers: list[str] = field(default_factory=list)  # bottom first
     tools: tuple[str, ...] = ()  # layers below the tree that never reach the image
@@ -61,11 +60,8 @@ class Building:
 
     def masked(self, text: str) -> str:
         """The text without the values of secret parameters."""
-        for flavour in self.prepared.plan.flavours:
-            secret = {parameter.name for parameter in flavour.parameters if parameter.secret}
-            for name, value in flavour.values:
-                if name in secret and value:
-                    text = text.replace(str(value), "***")
+        for secret in self.prepared.secrets:
+            text = text.replace(secret, "***")
         return text
 
     @contextmanager
