@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from imagewright.boot.accelerator import probe
+from imagewright.errors import HostError
+
+Program = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    """A node that looks usable, as that of a host without working KVM does."""
+    path = tmp_path / "kvm"
+    path.touch()
+    return path
+
+
+def test_a_qemu_that_hangs_means_emulation_within_the_limit(program: Program, device: Path, tmp_path: Path) -> None:
+    # The grandchild keeps the pipe open, as a half-dead QEMU would.
+    program("qemu-system-x86_64", f"echo $$ > {tmp_path}/pid; sleep 987; echo never")
+    start = time.monotonic()
+    assert probe(device=device, limit=0.5).name == "tcg,thread=multi"
+    assert time.monotonic() - start < 5
+    group = int((tmp_path / "pid").read_text())
+    assert not _in_session(group), "the probe left a process"
+
+
+def test_a_qemu_that_dies_means_emulation(program: Program, device: Path) -> None:
+    program("qemu-system-x86_64", "echo 'failed to set MSR' >&2; exit 1")
+    accelerator = probe(device=device)
+    assert (accelerator.name, accelerator.cpu) == ("tcg,thread=multi", "max")
+
+
+def test_a_qemu_that_talks_without_running_the_firmware_means_emulation(program: Program, device: Path) -> None:
+    program("qemu-system-x86_64", "echo warning: something; exec sleep 60")
+    assert probe(device=device, limit=0.5).name == "tcg,thread=multi"
+
+
+def test_firmware_that_speaks_means_kvm(program: Program, device: Path) -> None:
+    program("qemu-system-x86_64", "printf Sea; sleep 0.1; printf 'BIOS (version 1)'; exec sleep 60")
+    accelerator = probe(device=device)
+    assert (accelerator.name, accelerator.cpu) == ("kvm", "host")
+
+
+def test_without_the_device_nothing_is_started(program: Program, tmp_path: Path) -> None:
+    program("qemu-system-x86_64", f"touch {tmp_path}/started")
+    accelerator = probe(device=tmp_path / "missing")
+    assert accelerator.name == "tcg,thread=multi"
+    assert "missing" in accelerator.reason
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_missing_qemu_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="qemu-system-x86_64") as caught:
+        probe()
+    assert "qemu-system-x86" in caught.value.hint
+
+
+def test_emulation_is_given_more_patience(tmp_path: Path, program: Program, device: Path) -> None:
+    program("qemu-system-x86_64", "printf SeaBIOS; exec sleep 60")
+    assert probe(device=tmp_path / "missing").patience > probe(device=device).patience
+
+
+def _in_session(session: int) -> list[str]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(stat.parent.name)
+    return found
