@@ -64,13 +64,20 @@ class _Reader:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise self._fail("bad-flavour-toml", "is not TOML", cause=str(error)) from error
         self._known(document, KEYS, "")
-        lists = {key: self._strings(document, key, key) for key in LISTS}
         parameters = tuple(
             self._parameter(name, self._table(value, f"parameters.{name}"))
             for name, value in self._table(document.get("parameters", {}), "parameters").items()
         )
         check_parameters(parameters, self._origin)
-        metadata = Metadata(summary=self._string(document, "summary", "summary"), parameters=parameters, **lists)
+        metadata = Metadata(
+            summary=self._string(document, "summary", "summary"),
+            requires=self._strings(document, "requires", "requires"),
+            conflicts=self._strings(document, "conflicts", "conflicts"),
+            provides=self._strings(document, "provides", "provides"),
+            packages=self._strings(document, "packages", "packages"),
+            parameters=parameters,
+            reads=self._strings(document, "reads", "reads"),
+        )
         return FlavourToml(metadata=metadata, edges=self._edges(self._table(document.get("edges", {}), "edges")))
 
     def _parameter(self, name: str, table: Mapping[str, Any]) -> Parameter:

@@ -40,6 +40,10 @@ SECRETS = "secret parameters"
 ``packages/10-resolve``, the third by block-device-size and the tree's content; the fourth is the digest of the secret
 values with the machine's salt (:func:`secrets_digest`), so that no key in a plan or manifest lets them be guessed."""
 
+SCRIPTS_ONLY = frozenset({"IMAGE_NAME"})
+"""Variables that commands and calls do not get: their flavours know them from ``ctx`` and put them into the declaration
+if it matters, so that images of two names share their layers."""
+
 CHAINS = (
     (Phase.BLOCK_DEVICE_SIZE,),
     (Phase.EXTRA_DATA,),
@@ -58,20 +62,20 @@ CHAINS = (
 
 
 def planned(
-    steps: Mapping[Phase, Sequence[Given]], flavours: Sequence[ChosenFlavour], request: Sequence[object]
+    steps: Mapping[Phase, Sequence[Given]], flavours: Sequence[ChosenFlavour], environment: Mapping[str, str]
 ) -> tuple[PlannedStep, ...]:
-    """Give every step its key and its facts; ``request`` holds the plain values that scripts see."""
+    """Give every step its key and its facts; ``environment`` is what every script sees."""
     chosen = {flavour.name: flavour for flavour in flavours}
     made: dict[Phase, list[PlannedStep]] = {phase: [] for phase in Phase}
     has_extra_data = bool(steps.get(Phase.EXTRA_DATA))
     for chain in CHAINS:
-        key = digest_of("imagewright", 1, *request)
+        key = digest_of("imagewright", 1, environment.get("ARCH"), environment.get("RELEASE"))
         facts: dict[str, None] = {}
         for phase in chain:
             for step, origin in steps.get(phase, ()):
                 flavour = chosen.get(origin.flavour) if origin != CORE else None
                 facts |= dict.fromkeys(_facts(phase, step, flavour, has_extra_data))
-                key = digest_of(key, phase.value, *_declaration(step, flavour, chosen))
+                key = digest_of(key, phase.value, *_declaration(step, flavour, chosen, environment))
                 made[phase].append(PlannedStep(phase=phase, step=step, origin=origin, key=key, facts=tuple(facts)))
     return tuple(step for phase in Phase for step in made[phase])
 
@@ -126,13 +130,20 @@ def _secrets(flavour: ChosenFlavour) -> tuple[str, ...]:
     return tuple(value for _, value in flavour.values if isinstance(value, Secret) and value)
 
 
-def _declaration(step: Step, flavour: ChosenFlavour | None, chosen: Mapping[str, ChosenFlavour]) -> tuple[object, ...]:
+def _declaration(
+    step: Step, flavour: ChosenFlavour | None, chosen: Mapping[str, ChosenFlavour], environment: Mapping[str, str]
+) -> tuple[object, ...]:
     if flavour is None:
         return (step.id, _action(step.action, ()))
-    values = [(name, value) for name, value in flavour.values if not isinstance(value, Secret)]
     secrets = _secrets(flavour)
+    declared = (step.id, _action(step.action, secrets), flavour.name)
+    if not isinstance(step.action, Script | Command | Call):
+        return declared
+    values = sorted((name, value) for name, value in flavour.values if not isinstance(value, Secret))
+    names = environment.keys() - (set() if isinstance(step.action, Script) else SCRIPTS_ONLY)
+    given = sorted((name, environment[name]) for name in names)
     sees = _masked_tree(merged(flavour, chosen), secrets).digest if isinstance(step.action, Script | Command) else ""
-    return (step.id, _action(step.action, secrets), flavour.name, sorted(values), sees)
+    return (*declared, values, given, sees)
 
 
 def _action(action: Action, secrets: Sequence[str]) -> list[object]:

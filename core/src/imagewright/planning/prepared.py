@@ -17,14 +17,14 @@ class Prepared:
     """A plan with the objects that carry it out.
 
     ``context`` has no parameters; ``environment`` is what every script gets (:func:`environment_for` adds the rest).
-    ``package_manager`` is None for an operating system that has none: such a plan has no packages and no such steps.
+    An operating system without a package manager has one called ``none``, and its plan has no steps in ``packages``.
     ``wanted`` says for each package who asked for it (``-p`` for the user). ``import_path`` holds the folders of a
     search path that must be importable for the plan's calls.
     """
 
     plan: Plan
     context: BuildContext
-    package_manager: PackageManager | None
+    package_manager: PackageManager
     environment: Mapping[str, str]
     parameters: Mapping[str, Mapping[str, Plain]]
     wanted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from imagewright.plan import CORE, ChosenFlavour, Plan
 from imagewright.planning.coresteps import package_steps
 from imagewright.planning.hooktrees import hook_tree
 from imagewright.planning.keys import planned
+from imagewright.planning.nopackages import NoPackages, no_packages
 from imagewright.planning.ordering import Given, ordered
 from imagewright.planning.parameters import values_of
 from imagewright.planning.prepared import Prepared
@@ -42,9 +43,10 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     collected, by_flavour = collect(panel, selection.flavours, contexts, request.skips)
     manager = _manager(panel, selection, contexts)
     wanted = _wanted(selection.flavours, collected.steps[Phase.PACKAGES], request.packages)
-    if manager is None and wanted:
+    has_manager = not isinstance(manager, NoPackages)
+    if wanted and not has_manager:
         raise _no_manager(selection, wanted)
-    steps = _ordered(collected.steps, (*core_steps, *(package_steps(tuple(wanted)) if manager is not None else ())))
+    steps = _ordered(collected.steps, (*core_steps, *(package_steps(tuple(wanted)) if has_manager else ())))
     check_block_device(steps[Phase.BLOCK_DEVICE])
     chosen = tuple(
         ChosenFlavour(
@@ -67,7 +69,7 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
         flavours=chosen,
         steps=planned(steps, chosen, environment),
         operating_system=system.name if system else "",
-        package_manager=manager.name if manager is not None else "",
+        package_manager=manager.name,
         packages=tuple(wanted),
         skipped=collected.skipped,
         overridden=tuple((loaded.name, loaded.found.place) for loaded in selection.flavours if loaded.found.overridden),
@@ -113,9 +115,10 @@ def _context(request: Request, selection: Selection) -> BuildContext:
     )
 
 
-def _manager(panel: Panel, selection: Selection, contexts: Mapping[str, BuildContext]) -> PackageManager | None:
+def _manager(panel: Panel, selection: Selection, contexts: Mapping[str, BuildContext]) -> PackageManager:
     system = selection.operating_system
-    return panel.package_manager(system, contexts[system.name]) if system is not None else None
+    given = panel.package_manager(system, contexts[system.name]) if system is not None else None
+    return given if given is not None else no_packages()
 
 
 def _wanted(flavours: Sequence[Loaded], steps: Sequence[Given], packages: Sequence[str]) -> dict[str, tuple[str, ...]]:

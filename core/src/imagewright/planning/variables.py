@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imagewright.plan import CORE, PlannedStep
+from imagewright.planning.keys import SCRIPTS_ONLY
 from imagewright.planning.prepared import Prepared
-from imagewright.types import BuildContext, Place, Plain
+from imagewright.types import BuildContext, Place, Plain, Script
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -33,6 +34,8 @@ def common_environment(context: BuildContext) -> dict[str, str]:
 def environment_for(prepared: Prepared, step: PlannedStep, caller: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of one step; ``caller`` is the caller's own, for the phases that run on the host."""
     environment = dict(prepared.environment)
+    if not isinstance(step.step.action, Script):
+        environment = {name: value for name, value in environment.items() if name not in SCRIPTS_ONLY}
     place = step.phase.place
     if place is Place.HOST:
         given = caller or {}
