@@ -1,0 +1,143 @@
+"""The commands as typer sees them: names, help and options. What they do is in :mod:`imagewright.cli.commands`.
+
+Nothing but the standard library and typer is imported here, so that help and completion answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from imagewright.cli.settings import BOOT, DISK_IMAGE, DISPLAY, DOCTOR, FLAVOUR_SEARCH
+from imagewright.cli.signatures import HELP_NAMES, Command, argument, command
+
+_BODIES = "imagewright.cli.commands"
+
+_ORDER = """A flag is stronger than its variables, those are stronger than imagewright.toml in the current folder,
+that is stronger than the user's settings file. A switch is undone by its --no- form."""
+
+
+def _show_version(ctx: typer.Context, given: bool | None) -> None:
+    if given:
+        from imagewright import __version__
+
+        typer.echo(f"{ctx.find_root().info_name} {__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool | None,
+    typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+]
+
+
+def _complete_flavours(incomplete: str) -> Iterator[tuple[str, str]]:
+    from imagewright.cli.completion import flavours
+
+    return flavours(incomplete)
+
+
+def _typer(help: str | None = None) -> typer.Typer:  # noqa: A002
+    return typer.Typer(
+        help=help,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=HELP_NAMES,
+    )
+
+
+def _flavours_argument() -> Any:
+    return argument(
+        "flavours",
+        "FLAVOUR...",
+        "Flavours of the image, in order; `imagewright flavours list` shows them.",
+        several=True,
+        complete=_complete_flavours,
+    )
+
+
+def disk_image_create() -> Any:
+    """The command ``disk-image-create``."""
+    app = _typer()
+    app.command("disk-image-create", cls=Command, epilog=_ORDER, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.disk_image:run",
+            DISK_IMAGE,
+            arguments=[_flavours_argument()],
+            version=_Version,
+            help="Build a machine image from flavours, without root. Prints the paths of what it wrote.",
+        )
+    )
+    return get_command(app)
+
+
+def imagewright() -> Any:
+    """The command ``imagewright`` with its sub-commands."""
+    app = _typer("Look after the host, the flavours, the settings and the images of Imagewright.")
+
+    @app.callback()
+    def _group(version: _Version = None) -> None:
+        pass
+
+    app.command("doctor", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.doctor:run",
+            DOCTOR,
+            help="Say what this host lacks. If something is missing, the one command that mends it is shown too.",
+        )
+    )
+    app.command("boot", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.boot:run",
+            BOOT,
+            arguments=[argument("image", "IMAGE", "Image to boot; it is not changed.")],
+            help="Boot an image and check it. It runs in QEMU, is not changed, and takes a fresh key.",
+        )
+    )
+    app.command("completion", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.completion:run",
+            DISPLAY,
+            arguments=[argument("shell", "SHELL", "bash, zsh or fish; the caller's shell if left out.")],
+            help='Print completion for a shell. For example: eval "$(imagewright completion bash)".',
+        )
+    )
+    app.add_typer(_flavours(), name="flavours")
+    app.add_typer(_config(), name="config")
+    return get_command(app)
+
+
+def _flavours() -> typer.Typer:
+    group = _typer("See which flavours there are and what they do.")
+    group.command("list", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.flavours:list_all",
+            (*FLAVOUR_SEARCH, *DISPLAY),
+            help="List all flavours with the distribution that brings them.",
+        )
+    )
+    group.command("show", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.flavours:show",
+            (*FLAVOUR_SEARCH, *DISPLAY),
+            arguments=[argument("name", "NAME", "Name of the flavour.", complete=_complete_flavours)],
+            help="Show a flavour: what it is for, its parameters, its steps and what it requires.",
+        )
+    )
+    return group
+
+
+def _config() -> typer.Typer:
+    group = _typer("See the settings.")
+    group.command("show", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.config:show",
+            DISPLAY,
+            help="Print every option with its value and where the value comes from.",
+        )
+    )
+    return group

@@ -1,0 +1,172 @@
+"""The one place where a failure becomes a message and an exit code.
+
+====  ==============================================================
+code  meaning
+====  ==============================================================
+0     done
+1     a step failed, or something unexpected happened
+2     an option, a variable or a settings file is wrong
+3     what was asked for cannot be planned
+4     the host lacks a tool, a right or space
+5     a flavour or a driver broke the contract
+130   interrupted (Ctrl-C), after cleaning up
+143   terminated (SIGTERM), after cleaning up; 129 for SIGHUP
+====  ==============================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from imagewright.cli import messages
+from imagewright.cli.invocation import Screen
+from imagewright.errors import HostError, ImagewrightError, UsageError
+
+
+class Terminated(BaseException):
+    """A signal asked the command to end; raised in the main thread, so that everything is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # A second signal must not break the clean-up that the first one began.
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    raise Terminated(number)
+
+
+def run(program: str, make_command: Callable[[], Any], argv: Sequence[str]) -> int:
+    """Run a command of the command line and return its exit code; nothing but the code comes out of it."""
+    screen = Screen(json="--json" in argv)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(name) is not signal.SIG_IGN:
+            signal.signal(name, _terminate)
+    try:
+        code = _guarded(program, make_command, list(argv), screen)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _broken_pipe()
+    except KeyboardInterrupt:
+        return _ended("interrupted", signal.SIGINT, screen)
+    except Terminated as ended:
+        return _ended("terminated", ended.number, screen)
+    except ImagewrightError as error:
+        return _failed(error, screen)
+    except Exception as error:
+        return _unexpected(error, screen)
+    return code
+
+
+def _guarded(program: str, make_command: Callable[[], Any], argv: list[str], screen: Screen) -> int:
+    import typer
+    from typer.exceptions import TyperException
+
+    command = make_command()
+    try:
+        with command.make_context(program, argv, obj=screen) as ctx:
+            command.invoke(ctx)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except TyperException as error:
+        raise _usage(error) from None
+    return 0
+
+
+def _usage(error: Any) -> UsageError:
+    """Typer's own complaint in our words."""
+    ctx, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if parameter is not None and ctx is not None:
+        _check_variable(ctx, parameter)
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    text = text.strip().rstrip(".")
+    command = ctx.command_path if ctx is not None else ""
+    return UsageError(
+        "usage",
+        text[:1].lower() + text[1:],
+        hint=f"`{command} --help` shows the usage" if command else "",
+    )
+
+
+def _check_variable(ctx: Any, parameter: Any) -> None:
+    """Typer could not read a switch's variable: let our own rules name it. Raises UsageError."""
+    from imagewright.cli.resolve import from_variable
+    from imagewright.cli.settings import SETTINGS
+
+    setting = SETTINGS.get(str(parameter.name).replace("_", "-"))
+    source = getattr(ctx.get_parameter_source(parameter.name), "name", "")
+    if setting is None or source != "ENVIRONMENT":
+        return
+    for variable in setting.variables:
+        if os.environ.get(variable):
+            from_variable(setting, variable, os.environ[variable])
+
+
+def _ended(word: str, number: int, screen: Screen) -> int:
+    if screen.json:
+        messages.show(ImagewrightError(word, word), as_json=True)
+    else:
+        sys.stderr.write(f"{word}\n")
+    return 128 + number
+
+
+def _failed(error: ImagewrightError, screen: Screen) -> int:
+    messages.show(error, as_json=screen.json)
+    if screen.debug:
+        sys.stderr.write("".join(traceback.format_exception(error)))
+    return error.exit_code
+
+
+def _unexpected(error: Exception, screen: Screen) -> int:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = (f"writing {error.filename}",) if error.filename else ()
+        hint = "`--cache-dir` and `--work-dir` choose other places"
+        return _failed(HostError("no-space", "no space is left", where=place, hint=hint), screen)
+    text = "".join(traceback.format_exception(error))
+    where = [f"{type(error).__name__}: {error}"]
+    if _logged(text, screen):
+        where.append(f"traceback: {screen.log}")
+    fault = ImagewrightError(
+        "unexpected",
+        "something unexpected happened, a fault of Imagewright or of a flavour",
+        where=tuple(where),
+        hint="please report it with what `--debug` prints",
+    )
+    messages.show(fault, as_json=screen.json)
+    if screen.debug:
+        sys.stderr.write(text)
+    return fault.exit_code
+
+
+def _logged(text: str, screen: Screen) -> bool:
+    """Whether the log of the build, if one was begun, took the text."""
+    if screen.log is None or not screen.log.is_file():
+        return False
+    try:
+        with screen.log.open("a", encoding="utf-8") as log:
+            log.write(text)
+    except OSError:
+        return False
+    return True
+
+
+def _broken_pipe() -> int:
+    """The reader of our output went away: be quiet, also when Python closes stdout at its end."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(sink, stream.fileno())
+    return 128 + signal.SIGPIPE

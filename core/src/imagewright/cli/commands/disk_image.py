@@ -1,0 +1,111 @@
+"""``disk-image-create``: from options to a request, and from its result to lines on stdout."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from imagewright.cli.commands.logs import LogFile
+from imagewright.cli.commands.plans import print_plan
+from imagewright.cli.invocation import Invocation
+from imagewright.cli.messages import print_document
+from imagewright.cli.places import cache_folder
+from imagewright.cli.render.choose import Monitors, display
+from imagewright.errors import ImagewrightError, UsageError
+from imagewright.request import Request
+
+
+def run(invocation: Invocation) -> None:
+    """Build the image, or print its plan. Raises ImagewrightError."""
+    request = request_of(invocation)
+    if invocation.values["plan"]:
+        print_plan(request, as_json=invocation.values["json"])
+        return
+    _build(request, invocation)
+
+
+def request_of(invocation: Invocation) -> Request:
+    """What the options ask for. Raises UsageError."""
+    values = invocation.values
+    flavours = tuple(invocation.arguments["flavours"] or ())
+    if not flavours:
+        raise UsageError(
+            "no-flavour",
+            "no flavour was named",
+            hint=f"for example `{invocation.program} -o demo debian vm`; `imagewright flavours list` shows them all",
+        )
+    types = values["type"]
+    if not types:
+        raise UsageError("no-type", "no type of image was named", hint="for example `--type qcow2`")
+    return Request(
+        flavours=flavours,
+        output=output_name(values["output"], types),
+        types=types,
+        arch=values["arch"],
+        packages=values["package"],
+        release=values["release"],
+        mirror=values["mirror"],
+        image_mirror=values["image-mirror"],
+        image_size=values["image-size"],
+        root_label=values["root-label"],
+        fs_type=values["fs-type"],
+        kernel_arguments=values["kernel-args"],
+        flavour_path=values["flavour-path"],
+        settings=values["set"],
+        overrides=values["override"],
+        skips=values["skip"],
+        skip_base=values["skip-base"],
+        default_operating_system=values["operating-system"],
+        for_publishing=values["for-publishing"],
+        cache_dir=(values["cache-dir"] or cache_folder()).absolute(),
+        work_dir=values["work-dir"].absolute() if values["work-dir"] else None,
+        ca_certificate=values["ca-certificate"].absolute() if values["ca-certificate"] else None,
+        offline=values["offline"],
+        no_cache=values["no-cache"],
+        trace=values["trace"],
+        environment=invocation.environment,
+    )
+
+
+def output_name(path: Path, types: tuple[str, ...]) -> Path:
+    """The image's name without the suffix of one of its types. Raises UsageError if no name is left."""
+    stem = path.name
+    for kind in types:
+        if stem.endswith(f".{kind}"):
+            stem = stem.removesuffix(f".{kind}")
+            break
+    if not stem or stem in (".", "..") or path.is_dir():
+        problem = "names a folder" if path.is_dir() else "leaves no name for the image"
+        raise UsageError("bad-output", f"`--output {path}` {problem}", hint="name a file, such as `--output demo`")
+    return path.with_name(stem)
+
+
+def _build(request: Request, invocation: Invocation) -> None:
+    from imagewright.building import build
+
+    values = invocation.values
+    log = LogFile.choose(values["log-file"], request.cache_dir, request.output.name)
+    invocation.screen.log = log.path
+    with log:
+        try:
+            with display(values["progress"], invocation.environment) as shown:
+                result = build(request, Monitors(log, shown), log=log.path)
+        except ImagewrightError as error:
+            log.note(str(error))
+            if log.begun and str(log.path) not in str(error):
+                error.where = (*error.where, f"log: {log.path}")
+            raise
+        except BaseException as error:
+            log.note(f"ended by {type(error).__name__}")
+            raise
+    if values["json"]:
+        print_document(
+            {
+                "image": request.output.name,
+                "paths": [str(path) for path in result.paths],
+                "seconds": round(result.seconds, 3),
+                "log": str(log.path),
+            }
+        )
+    else:
+        sys.stdout.write("".join(f"{path}\n" for path in result.paths))

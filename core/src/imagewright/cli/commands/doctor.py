@@ -1,0 +1,144 @@
+"""``imagewright doctor``: what this host lacks, and the one command that mends it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from imagewright import hosttools
+from imagewright.cli.invocation import Invocation
+from imagewright.cli.messages import coloured, print_document
+from imagewright.cli.places import cache_folder
+from imagewright.errors import HostError, ImagewrightError
+from imagewright.hosttools import Purpose
+from imagewright.types import GIB
+
+ROOM = 4 * GIB
+"""Bytes that a first build with its caches needs comfortably."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The answer to one question. ``lacking``: no image can be built; ``note``: something works less well."""
+
+    subject: str
+    verdict: Literal["good", "note", "lacking"]
+    detail: str
+    mend: str = ""
+
+
+def run(invocation: Invocation) -> None:
+    """Print the findings; exit code 4 if images cannot be built here."""
+    found = tuple(findings(invocation.environment, invocation.values["cache-dir"]))
+    lacking = any(finding.verdict == "lacking" for finding in found)
+    mend = the_command(found)
+    if invocation.values["json"]:
+        print_document({"findings": [dataclasses.asdict(one) for one in found], "able": not lacking, "mend": mend})
+    else:
+        colour = coloured(sys.stdout, invocation.environment)
+        for finding in found:
+            sys.stdout.write(_line(finding, colour))
+        if mend:
+            sys.stdout.write(f"\nto mend it: {mend}\n")
+        elif not lacking:
+            sys.stdout.write("\nimages can be built here\n")
+    if lacking:
+        raise typer.Exit(HostError.exit_code)
+
+
+def findings(environment: Mapping[str, str], cache_dir: Path | None) -> Iterator[Finding]:
+    """Ask all questions, the most important first."""
+    for purpose in Purpose:
+        yield _tools(purpose)
+    yield from _namespaces()
+    yield _room(cache_dir or cache_folder())
+    yield _kvm()
+
+
+def the_command(found: tuple[Finding, ...]) -> str:
+    """The one command that mends everything that can be mended: the set-up of a checkout, else what apt can do."""
+    wanted = [finding for finding in found if finding.mend and finding.verdict == "lacking"]
+    if not wanted:
+        wanted = [finding for finding in found if finding.mend]
+    if not wanted:
+        return ""
+    if checkout() is not None and any(finding.verdict == "lacking" for finding in wanted):
+        return f"make -C {checkout()} setup" if Path.cwd() != checkout() else "make setup"
+    commands = dict.fromkeys(finding.mend for finding in wanted)
+    packages = [command.removeprefix(_APT) for command in commands if command.startswith(_APT)]
+    others = [command for command in commands if not command.startswith(_APT)]
+    joined = [_APT + " ".join(sorted({name for some in packages for name in some.split()}))] if packages else []
+    return " && ".join([*joined, *others])
+
+
+def checkout() -> Path | None:
+    """The checkout that this very code lies in, if it does."""
+    top = Path(__file__).resolve().parents[5]
+    return top if (top / "Makefile").is_file() and (top / "scripts" / "setup").is_file() else None
+
+
+_APT = "sudo apt-get install "
+
+
+def _tools(purpose: Purpose) -> Finding:
+    absent = hosttools.missing_for(purpose)
+    subject = f"tools for {purpose.value}"
+    if not absent:
+        return Finding(subject=subject, verdict="good", detail="all here")
+    names = "; ".join(f"{tool.program} {tool.why}" for tool in absent)
+    packages = hosttools.packages_of(absent)
+    return Finding(
+        subject=subject,
+        verdict="lacking" if purpose is Purpose.BUILD else "note",
+        detail=f"lacking: {names}",
+        mend=_APT + " ".join(packages) if packages else "",
+    )
+
+
+def _namespaces() -> Iterator[Finding]:
+    from imagewright.sandbox import probe
+
+    problems = probe.problems()
+    for problem in problems:
+        detail = problem.message + (f" ({problem.cause})" if problem.cause else "")
+        yield Finding(subject="user namespaces", verdict="lacking", detail=detail, mend=problem.hint)
+    if not problems:
+        yield Finding(subject="user namespaces", verdict="good", detail="builds run without root")
+
+
+def _room(folder: Path) -> Finding:
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    detail = f"{free / GIB:.1f} GiB free in {folder}"
+    if not os.access(existing, os.W_OK):
+        return Finding(subject="cache folder", verdict="lacking", detail=f"{existing} cannot be written")
+    if free < ROOM:
+        return Finding(subject="cache folder", verdict="note", detail=f"{detail}; a build may need {ROOM // GIB} GiB")
+    return Finding(subject="cache folder", verdict="good", detail=detail)
+
+
+def _kvm() -> Finding:
+    from imagewright.boot.accelerator import probe
+
+    try:
+        accelerator = probe()
+    except ImagewrightError as error:
+        return Finding(subject="KVM", verdict="note", detail=error.message)
+    good = accelerator.name == "kvm"
+    detail = accelerator.reason if good else f"images boot slowly, by emulation: {accelerator.reason}"
+    return Finding(subject="KVM", verdict="good" if good else "note", detail=detail)
+
+
+def _line(finding: Finding, colour: bool) -> str:
+    code = {"good": "32", "note": "33", "lacking": "31"}[finding.verdict]
+    word = finding.verdict.ljust(len("lacking"))
+    shown = f"\x1b[{code}m{word}\x1b[0m" if colour else word
+    return f"{shown}  {finding.subject}: {finding.detail}\n"

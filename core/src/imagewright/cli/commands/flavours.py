@@ -1,0 +1,257 @@
+"""``imagewright flavours``: which flavours there are, and what one of them does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from imagewright.cli.invocation import Invocation
+from imagewright.cli.messages import print_document
+from imagewright.cli.tables import table
+from imagewright.discovery import Loaded, catalogue, choose, load
+from imagewright.entrypoints import Found, survey
+from imagewright.errors import ImagewrightError, UsageError
+from imagewright.flavour import OPERATING_SYSTEM
+from imagewright.planning.display import describe
+from imagewright.types import BuildContext, Packages, Parameter, Phase, Script, Step
+
+RAMDISK = ("binary_deps", "init", "udev", "modules", "files")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contributions:
+    """What a flavour gives when it is asked with its default parameters.
+
+    ``ramdisk`` holds the ramdisk phases with something in them; ``refused`` says why a phase gave no answer.
+    """
+
+    steps: tuple[tuple[Phase, Step], ...] = ()
+    ramdisk: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases with something in them, in order."""
+        return (*dict.fromkeys(phase.value for phase, _ in self.steps), *self.ramdisk)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A flavour of the list; ``error`` says why it does not load."""
+
+    name: str
+    operating_system: bool
+    phases: tuple[str, ...]
+    summary: str
+    distribution: str
+    version: str
+    place: str
+    error: str = ""
+
+
+def list_all(invocation: Invocation) -> None:
+    """Print all flavours; one that does not load is in the list with the reason."""
+    values = invocation.values
+    rows = [_row(found) for found in catalogue(values["flavour-path"], values["override"])]
+    if values["json"]:
+        print_document({"flavours": [{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in rows]})
+        return
+    if not rows:
+        sys.stderr.write(
+            "no flavour is installed\nhint: pip install a flavour pack, or name a folder with --flavour-path\n"
+        )
+        return
+    sys.stdout.write(
+        table(
+            ("NAME", "KIND", "FROM", "SUMMARY", "PHASES"),
+            (
+                (
+                    row.name,
+                    "os" if row.operating_system else "broken" if row.error else "",
+                    f"{row.distribution} {row.version}".strip() or row.place,
+                    row.error or row.summary,
+                    " ".join(row.phases),
+                )
+                for row in rows
+            ),
+        )
+    )
+
+
+def _row(found: Found) -> Row:
+    error, loaded = "", None
+    try:
+        loaded = load(found)
+        given = contributions(loaded)
+    except ImagewrightError as failure:
+        error, given = failure.message, Contributions()
+        if failure.cause:
+            error += f" ({failure.cause})"
+    metadata = loaded.metadata if loaded else None
+    return Row(
+        name=found.name,
+        operating_system=metadata is not None and OPERATING_SYSTEM in metadata.provides,
+        phases=given.phases,
+        summary=metadata.summary if metadata else "",
+        distribution=found.distribution,
+        version=found.version,
+        place=found.place,
+        error=error,
+    )
+
+
+def contributions(loaded: Loaded) -> Contributions:
+    """Ask a flavour for everything, as a build with its default parameters would. Raises ContractError."""
+    from imagewright.asking import Panel
+
+    panel, ctx = Panel([loaded]), _context(loaded)
+    steps: list[tuple[Phase, Step]] = []
+    ramdisk: list[str] = []
+    refused: list[str] = []
+    for phase in Phase:
+        given = _asked(phase.value, lambda phase=phase: panel.steps(loaded, phase, ctx), refused)  # type: ignore[misc]
+        steps += [(phase, step) for step in sorted(given, key=lambda step: step.id)]
+        if phase is Phase.PACKAGES and loaded.metadata.packages and not given:
+            steps.append((phase, Step(id="00-packages", action=Packages(names=loaded.metadata.packages))))
+    for hook in RAMDISK:
+        ask: Callable[[], Iterable[Any]] = lambda hook=hook: getattr(panel, hook)(loaded, ctx)  # type: ignore[misc] # noqa: E731
+        if _asked(hook.replace("_", "-"), ask, refused):
+            ramdisk.append(hook.replace("_", "-"))
+    return Contributions(steps=tuple(steps), ramdisk=tuple(ramdisk), refused=tuple(refused))
+
+
+def _asked(phase: str, ask: Callable[[], Iterable[Any]], refused: list[str]) -> tuple[Any, ...]:
+    try:
+        return tuple(ask())
+    except ImagewrightError as error:
+        # A hook may well insist on a parameter that has no default; that is no reason to show nothing.
+        refused.append(f"{phase}: {error.cause or error.message}")
+        return ()
+
+
+def _context(loaded: Loaded) -> BuildContext:
+    return BuildContext(
+        arch="amd64",
+        release=loaded.default_release,
+        operating_system=loaded.name if OPERATING_SYSTEM in loaded.metadata.provides else "",
+        flavours=(loaded.name,),
+        image_name="image",
+        parameters={parameter.name: parameter.default for parameter in loaded.metadata.parameters},
+    )
+
+
+# -- show
+
+
+def show(invocation: Invocation) -> None:
+    """Print everything about one flavour. Raises UsageError without a name, PlanError for an unknown one."""
+    name = invocation.arguments["name"]
+    if not name:
+        raise UsageError("no-name", "which flavour?", hint="`imagewright flavours list` shows them all")
+    values = invocation.values
+    found = choose(name, survey(values["flavour-path"], values["override"]), flavour_path=values["flavour-path"])
+    loaded = load(found)
+    given = contributions(loaded)
+    if values["json"]:
+        print_document({"flavour": _document(loaded, given)})
+    else:
+        sys.stdout.write(_page(loaded, given))
+
+
+def _document(loaded: Loaded, given: Contributions) -> dict[str, Any]:
+    metadata = loaded.metadata
+    return {
+        "name": loaded.name,
+        "summary": metadata.summary,
+        "distribution": loaded.found.distribution,
+        "version": loaded.found.version,
+        "place": loaded.found.place,
+        "operating_system": OPERATING_SYSTEM in metadata.provides,
+        "requires": metadata.requires,
+        "conflicts": metadata.conflicts,
+        "provides": metadata.provides,
+        "packages": metadata.packages,
+        "reads": metadata.reads,
+        "parameters": [
+            {
+                "name": one.name,
+                "variable": one.variable,
+                "type": one.type,
+                "default": None if one.secret else one.default,
+                "required": one.required,
+                "secret": one.secret,
+                "help": one.help,
+            }
+            for one in metadata.parameters
+        ],
+        "steps": [
+            {"phase": phase.value, "id": step.id, "what": what(step), "summary": step.summary}
+            for phase, step in given.steps
+        ],
+        "ramdisk": given.ramdisk,
+        "unknown": given.refused,
+        "readme": readme(loaded),
+    }
+
+
+def _page(loaded: Loaded, given: Contributions) -> str:
+    metadata = loaded.metadata
+    parts = [f"{loaded.name}: {metadata.summary}" if metadata.summary else loaded.name]
+    facts = (
+        ("from", f"{loaded.found.distribution} {loaded.found.version}".strip()),
+        ("place", loaded.found.place),
+        ("provides", ", ".join(metadata.provides)),
+        ("requires", ", ".join(metadata.requires)),
+        ("conflicts", ", ".join(metadata.conflicts)),
+        ("packages", ", ".join(metadata.packages)),
+        ("reads", ", ".join(metadata.reads)),
+    )
+    text = parts[0] + "\n\n" + table(("", ""), [fact for fact in facts if fact[1]], indent="  ")
+    if metadata.parameters:
+        rows = [_parameter_row(loaded.name, parameter) for parameter in metadata.parameters]
+        text += "\nParameters, by --set or by environment:\n" + table(("", "", "", ""), rows, indent="  ")
+    if given.steps:
+        steps = [(f"{phase.value}/{step.id}", what(step), step.summary) for phase, step in given.steps]
+        text += "\nSteps:\n" + table(("", "", ""), steps, indent="  ")
+    if given.ramdisk:
+        text += f"\nIn ramdisks: {', '.join(given.ramdisk)}\n"
+    if given.refused:
+        text += "\nNot known without parameters:\n" + "".join(f"  {line}\n" for line in given.refused)
+    description = readme(loaded)
+    return text + (f"\n{description}\n" if description else "")
+
+
+def _parameter_row(flavour: str, parameter: Parameter) -> tuple[str, str, str, str]:
+    if parameter.required:
+        note = "required"
+    elif parameter.secret:
+        note = "secret"
+    else:
+        note = f"default: {parameter.default}" if parameter.default not in (None, "") else ""
+    kind = f"{parameter.type}, {note}" if note else parameter.type
+    return f"{flavour}.{parameter.name}", parameter.variable, kind, parameter.help
+
+
+def readme(loaded: Loaded) -> str:
+    """The README of the flavour's folder, else the words of its class."""
+    folders = [folder for folder in (loaded.found.folder, *(part.folder for part in loaded.parts)) if folder]
+    for folder in folders:
+        try:
+            return (folder / "README.md").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            continue
+    import inspect
+
+    return (inspect.getdoc(type(loaded.parts[0])) or "").strip() if loaded.parts and not folders else ""
+
+
+def what(step: Step) -> str:
+    """What a step is, in a few words."""
+    action = step.action
+    if isinstance(action, Script) and action.source is not None:
+        return f"script {action.source.name}"
+    if isinstance(action, Packages):
+        return f"packages: {', '.join(action.names)}"
+    return describe(action)

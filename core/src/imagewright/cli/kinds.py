@@ -1,0 +1,175 @@
+"""How the text of an option becomes a value, wherever it came from. A bad text raises ValueError with the reason."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+
+from imagewright.types import GIB
+
+
+class Kind(StrEnum):
+    """How many values an option takes, and what separates them within one text."""
+
+    SWITCH = "switch"  # on or off
+    ONE = "one"
+    NAMES = "names"  # several, at commas (in a variable at white space too)
+    PATHS = "paths"  # several, at colons
+    WORDS = "words"  # several, one per flag; in a variable quoted as in a shell
+    PAIRS = "pairs"  # WORDS of the form KEY=VALUE; sources are merged key by key
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the option may be given several times."""
+        return self not in (Kind.SWITCH, Kind.ONE)
+
+    def parts(self, text: str, *, variable: bool) -> list[str]:
+        """The single texts in ``text``, which came from a variable or from a flag. Raises ValueError."""
+        match self:
+            case Kind.NAMES:
+                return [name for name in re.split(r"[,\s]+" if variable else r"\s*,\s*", text.strip()) if name]
+            case Kind.PATHS:
+                return [path for path in text.split(":") if path]
+            case Kind.WORDS | Kind.PAIRS if variable:
+                return shlex.split(text)
+            case _:
+                return [text]
+
+
+Convert = Callable[[str], object]
+
+_TRUE = ("1", "true", "t", "yes", "y", "on")
+_FALSE = ("0", "false", "f", "no", "n", "off")
+
+
+def text(value: str) -> str:
+    """Any text that a line can hold."""
+    if "\0" in value or "\n" in value:
+        raise ValueError("it must be one line")
+    return value
+
+
+def switch(value: str) -> bool:
+    """On or off, in the usual words."""
+    word = value.strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("it must be `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`")
+
+
+def path(value: str) -> Path:
+    """A path; ``~`` at its start is the caller's home."""
+    if not value or "\0" in value:
+        raise ValueError("it must be a path")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("the home folder of that user is not known") from None
+
+
+def file(value: str) -> Path:
+    """The path of a file that exists and can be read."""
+    found = path(value)
+    try:
+        with found.open("rb"):
+            return found
+    except OSError as error:
+        raise ValueError((error.strerror or str(error)).lower()) from None
+
+
+def gib(value: str) -> int:
+    """A size in GiB, decimals allowed, as bytes."""
+    try:
+        number = Decimal(value.strip())
+        size = int(number * GIB)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise ValueError("it must be a number of GiB without a unit, such as `4` or `2.5`") from None
+    if size <= 0:
+        raise ValueError("it must be more than 0 GiB")
+    if size > 2**60:
+        raise ValueError("it must be at most 1073741824 GiB")
+    return size
+
+
+def count(value: str) -> int:
+    """A whole number above 0."""
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise ValueError("it must be a whole number above 0")
+    return number
+
+
+def name(value: str) -> str:
+    """A name of lower-case letters, digits, ``-``, ``+``, ``.`` and ``_``."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9+._-]*", value):
+        raise ValueError("it must be a name of lower-case letters, digits and dashes")
+    return value
+
+
+def package(value: str) -> str:
+    """The name of a package, with what a package manager allows behind it (``:arch``, ``=version``)."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._:=~@/-]*", value):
+        raise ValueError("it must be the name of a package")
+    return value
+
+
+def address(value: str) -> str:
+    """An address with its scheme."""
+    if not re.match(r"[a-z][a-z0-9+.-]*:[^\s]+$", value):
+        raise ValueError("it must be an address such as `http://deb.example.org/debian`")
+    return value
+
+
+def label(value: str) -> str:
+    """The label of an ext4 filesystem."""
+    if not value or len(value.encode()) > 16 or not value.isprintable() or "/" in value or " " in value:
+        raise ValueError("it must have 1 to 16 bytes, no spaces and no `/`")
+    return value
+
+
+def step(value: str) -> str:
+    """``FLAVOUR:PHASE/NN-name``."""
+    if not re.fullmatch(r"[^:\s]+:[a-z-]+/[0-9]{2}-[a-z0-9-]+", value):
+        raise ValueError("it must have the form FLAVOUR:PHASE/NN-name, as `--plan` shows it")
+    return value
+
+
+def parameter(value: str) -> tuple[str, str, str]:
+    """``FLAVOUR.NAME=VALUE``."""
+    key, equals, rest = value.partition("=")
+    flavour, dot, option = key.partition(".")
+    if not equals or not dot or not flavour or not option:
+        raise ValueError("it must have the form FLAVOUR.NAME=VALUE")
+    return flavour, option, rest
+
+
+def override(value: str) -> tuple[str, Path]:
+    """``NAME=DIR``, a folder that exists."""
+    flavour, equals, folder = value.partition("=")
+    if not equals or not flavour or not folder:
+        raise ValueError("it must have the form NAME=DIR")
+    found = path(folder)
+    if not found.is_dir():
+        raise ValueError(f"there is no folder `{found}`")
+    return flavour, found
+
+
+def one_of(what: str, *choices: str, other: str = "") -> Convert:
+    """One of a few words; ``other`` explains why there are no more."""
+
+    def convert(value: str) -> str:
+        if value in choices:
+            return value
+        words = ", ".join(f"`{choice}`" for choice in choices)
+        raise ValueError(f"{what} must be {words}" + (f" {other}" if other else ""))
+
+    return convert

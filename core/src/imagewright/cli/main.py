@@ -1,0 +1,29 @@
+"""The entry points of the commands. ``--version`` is answered before anything else is imported."""
+
+from __future__ import annotations
+
+import sys
+
+
+def disk_image_create() -> None:
+    """``disk-image-create``: build a machine image."""
+    sys.exit(_run("disk-image-create", "disk_image_create", sys.argv[1:]))
+
+
+def imagewright() -> None:
+    """``imagewright``: everything else."""
+    sys.exit(_run("imagewright", "imagewright", sys.argv[1:] or ["--help"]))
+
+
+def _run(program: str, command: str, argv: list[str]) -> int:
+    if argv == ["--version"]:
+        from imagewright import __version__
+
+        print(f"{program} {__version__}")
+        return 0
+    from imagewright.cli import app, boundary, completion
+
+    make = getattr(app, command)
+    if completion.requested(program):
+        return completion.answer(program, make)
+    return boundary.run(program, make, argv)

@@ -1,0 +1,67 @@
+"""Errors and notes as the user reads them: on stderr, without colour as clear as with it, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from imagewright.errors import ImagewrightError
+
+SCHEMA = 1
+"""The version of every JSON document that the commands print."""
+
+
+def coloured(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Whether to colour what goes to ``stream``."""
+    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def render(error: ImagewrightError, *, colour: bool = False) -> str:
+    """The whole message: what, where, cause, hint."""
+    lines = [f"{_word('error', '1;31', colour)}: {error.message}"]
+    for place in error.where:
+        lines += [f"  {line}" for line in place.splitlines() or [""]]
+    if error.cause:
+        lines.append(_labelled("cause", error.cause, "1", colour))
+    if error.hint:
+        lines.append(_labelled("hint", error.hint, "1;36", colour))
+    return "\n".join(lines) + "\n"
+
+
+def _labelled(label: str, text: str, code: str, colour: bool) -> str:
+    first, *rest = text.splitlines()
+    return "\n".join([f"{_word(label, code, colour)}: {first}", *(f"  {line}" for line in rest)])
+
+
+def _word(word: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{word}\x1b[0m" if colour else word
+
+
+def document(error: ImagewrightError) -> dict[str, Any]:
+    """The error as a versioned document."""
+    return {
+        "schema": SCHEMA,
+        "error": {
+            "reference": error.reference,
+            "message": error.message,
+            "where": list(error.where),
+            "cause": error.cause,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        },
+    }
+
+
+def show(error: ImagewrightError, *, as_json: bool) -> None:
+    """Write an error to stderr, as one JSON line on request."""
+    colour = coloured(sys.stderr, os.environ)
+    sys.stderr.write(f"{json.dumps(document(error))}\n" if as_json else render(error, colour=colour))
+    sys.stderr.flush()
+
+
+def print_document(content: Mapping[str, Any]) -> None:
+    """Print the one JSON document of a command on stdout."""
+    sys.stdout.write(json.dumps({"schema": SCHEMA, **content}, indent=2, default=str) + "\n")

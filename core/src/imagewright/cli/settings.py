@@ -1,0 +1,363 @@
+"""The one table of options: flags, variables, file keys, defaults and help all come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imagewright.cli import kinds
+from imagewright.cli.kinds import Convert, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """An option, once. ``name`` is its long flag without dashes and its key in a settings file.
+
+    ``ancestor`` is the variable that the ancestor read, honoured behind ``IMAGEWRIGHT_NAME``.
+    ``default`` is the value itself; ``shown`` replaces it in help where the words say more.
+    ``of_path``: a relative path in a settings file is relative to that file.
+    """
+
+    name: str
+    help: str
+    short: str = ""
+    kind: Kind = Kind.ONE
+    convert: Convert = kinds.text
+    metavar: str = "TEXT"
+    ancestor: str = ""
+    default: Any = None
+    shown: str = ""
+    group: str = "Image"
+    of_path: bool = False
+
+    @property
+    def flag(self) -> str:
+        """``--image-size``."""
+        return f"--{self.name}"
+
+    @property
+    def negative(self) -> str:
+        """The flag that switches a switch off again, whatever a variable or a file says."""
+        return f"--{self.name.removeprefix('no-')}" if self.name.startswith("no-") else f"--no-{self.name}"
+
+    @property
+    def parameter(self) -> str:
+        """The name of its Python parameter, such as ``image_size``."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """``IMAGEWRIGHT_IMAGE_SIZE``."""
+        return f"IMAGEWRIGHT_{self.parameter.upper()}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables that set it, the stronger first."""
+        return (self.variable, self.ancestor) if self.ancestor else (self.variable,)
+
+
+def _switch(name: str, help: str, *, group: str, short: str = "") -> Setting:  # noqa: A002
+    return Setting(
+        name=name,
+        help=help,
+        short=short,
+        kind=Kind.SWITCH,
+        convert=kinds.switch,
+        metavar="",
+        default=False,
+        group=group,
+    )
+
+
+_ALL = (
+    # -- the image
+    Setting(
+        name="output",
+        short="-o",
+        help="Name of the image, with or without the suffix of its type.",
+        metavar="FILE",
+        convert=kinds.path,
+        of_path=True,
+        ancestor="IMAGE_NAME",
+        default=kinds.path("image"),
+    ),
+    Setting(
+        name="type",
+        short="-t",
+        help="Type of the image: qcow2, raw, tar or an installed driver's name. Several: repeat it or use commas.",
+        kind=Kind.NAMES,
+        convert=kinds.name,
+        metavar="TYPE",
+        ancestor="IMAGE_TYPE",
+        default=("qcow2",),
+    ),
+    Setting(
+        name="arch",
+        short="-a",
+        help="Architecture of the image; amd64 only.",
+        convert=kinds.one_of("the architecture", "amd64", other="in this version"),
+        metavar="ARCH",
+        ancestor="ARCH",
+        default="amd64",
+    ),
+    Setting(
+        name="release",
+        help="Release of the operating system, such as trixie.",
+        convert=kinds.name,
+        metavar="NAME",
+        ancestor="RELEASE",
+        default="",
+        shown="the operating-system flavour's",
+    ),
+    Setting(
+        name="package",
+        short="-p",
+        help="Install a package too. Several: repeat it or use commas.",
+        kind=Kind.NAMES,
+        convert=kinds.package,
+        metavar="NAME",
+        default=(),
+    ),
+    Setting(
+        name="image-size",
+        help="Size of the image in GiB, decimals allowed.",
+        convert=kinds.gib,
+        metavar="GIB",
+        ancestor="IMAGE_SIZE",
+        shown="what the content needs",
+    ),
+    Setting(
+        name="root-label",
+        help="Label of the root filesystem.",
+        convert=kinds.label,
+        metavar="LABEL",
+        default="cloudimg-rootfs",
+    ),
+    Setting(
+        name="fs-type",
+        help="Type of the root filesystem; ext4 only.",
+        convert=kinds.one_of("the filesystem", "ext4", other="in this version"),
+        metavar="TYPE",
+        ancestor="FS_TYPE",
+        default="ext4",
+    ),
+    Setting(name="kernel-args", help="Arguments to add to the kernel's command line.", metavar="TEXT", default=""),
+    _switch("for-publishing", "Refuse flavours that put data of yours into the image.", group="Image"),
+    # -- flavours
+    Setting(
+        name="flavour-path",
+        help="Folder of flavours, or one that pip installed packs into. Several: repeat it or use colons.",
+        kind=Kind.PATHS,
+        convert=kinds.path,
+        of_path=True,
+        metavar="DIR",
+        ancestor="FLAVOURS_PATH",
+        default=(),
+        group="Flavours",
+    ),
+    Setting(
+        name="operating-system",
+        help="Operating-system flavour to take if none is named.",
+        convert=kinds.name,
+        metavar="NAME",
+        default="ubuntu",
+        group="Flavours",
+    ),
+    _switch("skip-base", "Leave the flavour base out.", group="Flavours"),
+    Setting(
+        name="set",
+        help="Set a parameter of a flavour; `imagewright flavours show NAME` lists them.",
+        kind=Kind.PAIRS,
+        convert=kinds.parameter,
+        metavar="FLAVOUR.NAME=VALUE",
+        default=(),
+        group="Flavours",
+    ),
+    Setting(
+        name="override",
+        help="Take the flavour NAME from a folder of your own.",
+        kind=Kind.PAIRS,
+        convert=kinds.override,
+        metavar="NAME=DIR",
+        default=(),
+        group="Flavours",
+    ),
+    Setting(
+        name="skip",
+        help="Switch one step off.",
+        kind=Kind.WORDS,
+        convert=kinds.step,
+        metavar="FLAVOUR:PHASE/NN-NAME",
+        default=(),
+        group="Flavours",
+    ),
+    # -- sources
+    Setting(
+        name="mirror",
+        help="Package mirror to build from.",
+        convert=kinds.address,
+        metavar="URL",
+        default="",
+        shown="the operating-system flavour's",
+        group="Sources",
+    ),
+    Setting(
+        name="image-mirror",
+        help="Package mirror that the image names.",
+        convert=kinds.address,
+        metavar="URL",
+        default="",
+        shown="the mirror built from",
+        group="Sources",
+    ),
+    Setting(
+        name="ca-certificate",
+        help="Certificate authority (PEM) to trust for downloads during the build.",
+        convert=kinds.file,
+        of_path=True,
+        metavar="FILE",
+        group="Sources",
+    ),
+    _switch("offline", "Use the caches only; the build gets no network.", group="Sources"),
+    _switch("no-cache", "Make everything anew.", group="Sources"),
+    Setting(
+        name="cache-dir",
+        help="Folder of the caches and of the work folders.",
+        convert=kinds.path,
+        of_path=True,
+        metavar="DIR",
+        shown="~/.cache/imagewright",
+        group="Sources",
+    ),
+    Setting(
+        name="work-dir",
+        help="Folder to make the work folder in.",
+        convert=kinds.path,
+        of_path=True,
+        metavar="DIR",
+        ancestor="TMPDIR",
+        shown="the cache folder",
+        group="Sources",
+    ),
+    # -- what is shown
+    _switch("plan", "Print what would be done, and stop.", group="Display"),
+    _switch("json", "Print one JSON document; errors are JSON too.", group="Display"),
+    Setting(
+        name="progress",
+        help="How to show progress: auto, rich, plain, json or none.",
+        convert=kinds.one_of("progress", "auto", "rich", "plain", "json", "none"),
+        metavar="HOW",
+        default="auto",
+        group="Display",
+    ),
+    Setting(
+        name="log-file",
+        help="File for the full log.",
+        convert=kinds.path,
+        of_path=True,
+        metavar="FILE",
+        shown="in the cache folder",
+        group="Display",
+    ),
+    _switch("trace", "Show each line of the hook scripts in the log as it runs.", short="-x", group="Display"),
+    _switch("debug", "Show the traceback of an unexpected error.", group="Display"),
+    # -- booting an image
+    Setting(
+        name="check",
+        help="Command to run in the booted image over ssh; may be repeated. The first that fails sets the exit code.",
+        kind=Kind.WORDS,
+        metavar="CMD",
+        default=(),
+        group="Boot",
+    ),
+    _switch("uefi", "Boot with UEFI instead of BIOS.", group="Boot"),
+    Setting(
+        name="user",
+        help="User to log in as.",
+        convert=kinds.name,
+        metavar="NAME",
+        default="debian",
+        group="Boot",
+    ),
+    Setting(
+        name="timeout",
+        help="Seconds that the login and each check may take.",
+        convert=kinds.count,
+        metavar="S",
+        default=600,
+        group="Boot",
+    ),
+    Setting(
+        name="memory",
+        help="Memory of the machine in MiB.",
+        convert=kinds.count,
+        metavar="MIB",
+        default=1024,
+        group="Boot",
+    ),
+    Setting(
+        name="disk-bus",
+        help="How the machine sees the image: virtio, ahci or nvme.",
+        convert=kinds.one_of("the bus", "virtio", "ahci", "nvme"),
+        metavar="BUS",
+        default="virtio",
+        group="Boot",
+    ),
+    Setting(
+        name="junit",
+        help="File for a JUnit report of the checks.",
+        convert=kinds.path,
+        of_path=True,
+        metavar="FILE",
+        group="Boot",
+    ),
+)
+
+SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
+"""Every option by name."""
+
+
+def chosen(*names: str) -> tuple[Setting, ...]:
+    """The options of those names, in that order."""
+    return tuple(SETTINGS[name] for name in names)
+
+
+FLAVOUR_SEARCH = chosen("flavour-path", "override")
+DISPLAY = chosen("json", "debug")
+BUILD = chosen(
+    "arch",
+    "release",
+    "package",
+    "kernel-args",
+    "for-publishing",
+    "flavour-path",
+    "operating-system",
+    "skip-base",
+    "set",
+    "override",
+    "skip",
+    "mirror",
+    "image-mirror",
+    "ca-certificate",
+    "offline",
+    "no-cache",
+    "cache-dir",
+    "work-dir",
+    "plan",
+    "json",
+    "progress",
+    "log-file",
+    "trace",
+    "debug",
+)
+"""What every build command takes."""
+
+DISK_IMAGE = (*chosen("output", "type", "image-size", "root-label", "fs-type"), *BUILD)
+"""The options of ``disk-image-create``."""
+
+DOCTOR = (*chosen("cache-dir"), *DISPLAY)
+"""The options of ``imagewright doctor``."""
+
+BOOT = (*chosen("check", "uefi", "user", "timeout", "memory", "disk-bus", "junit", "cache-dir"), *DISPLAY)
+"""The options of ``imagewright boot``."""
