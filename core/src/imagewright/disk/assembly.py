@@ -75,13 +75,13 @@ def assemble(
     _blank(path, size)
     with _scratch(path) as scratch:
         if plan is None:
-            _root(target, path, 0, size, root_uuid, seeds, root_label, epoch, scratch)
+            _root(target, path, 0, size, root_uuid, seeds, root_label, epoch, scratch, blank=True)
             return _result(size, (), None, 0, size, root_uuid, root_label, programs)
         gpt.write(path, placed, seeds["disk"], epoch)
         root = next(one for one in placed if one.partition.role == "root")
         for one in placed:
             if one is root:
-                _root(target, path, one.offset, one.size, root_uuid, seeds, root_label, epoch, scratch)
+                _root(target, path, one.offset, one.size, root_uuid, seeds, root_label, epoch, scratch, blank=True)
             else:
                 _other(target, path, one, root_uuid, seeds, epoch, boot_loader, scratch)
         return _result(size, placed, root.number, root.offset, root.size, root_uuid, root_label, programs)
@@ -110,7 +110,7 @@ def make_filesystem_at(
         chosen = gpt.pick(placed, partition, path)
         offset, length = chosen.offset, chosen.size
     with _scratch(path) as scratch:
-        _root(target, path, offset, length, root_uuid, seeds, root_label, epoch, scratch)
+        _root(target, path, offset, length, root_uuid, seeds, root_label, epoch, scratch, blank=False)
     return _result(size, placed, partition, offset, length, root_uuid, root_label, programs)
 
 
@@ -176,6 +176,8 @@ def _root(
     label: str,
     epoch: int,
     scratch: Path,
+    *,
+    blank: bool,
 ) -> None:
     ext4.make(
         source=target,
@@ -187,6 +189,7 @@ def _root(
         label=label,
         epoch=epoch,
         scratch=scratch,
+        blank=blank,
     )
 
 
@@ -229,6 +232,7 @@ def _other(
             label=partition.label,
             epoch=epoch,
             scratch=scratch,
+            blank=True,
         )
 
 

@@ -37,6 +37,21 @@ def copy_sparse(source: Path, destination: Path, *, offset: int = 0) -> None:
             os.close(descriptor)
 
 
+def link_or_copy(source: Path, destination: Path) -> None:
+    """Give ``source`` a second name where that is possible and the file is the caller's own, else copy it.
+
+    Raises HostError if the disk is full.
+    """
+    if source.stat().st_uid == os.geteuid():
+        try:
+            destination.hardlink_to(source)
+        except OSError:
+            pass
+        else:
+            return
+    copy_sparse(source, destination)
+
+
 def data_ranges(descriptor: int) -> list[tuple[int, int]]:
     """The ranges (start, end) of a file that hold data; the whole file where the filesystem knows no holes."""
     size = os.fstat(descriptor).st_size

@@ -49,12 +49,14 @@ def make(
     label: str,
     epoch: int,
     scratch: Path,
+    blank: bool = False,
 ) -> None:
     """Write an ext4 filesystem of ``size`` bytes into ``disk`` at byte ``offset``, holding the tree ``source``.
 
     ``source`` None makes an empty one. Owners, modes, extended attributes and hard links are those of the tree; times
     of access and change are ``epoch``, times of modification at most ``epoch``. ``scratch`` is a folder for small
-    files. Raises PlanError if the tree does not fit, HostError if the host's disk is full.
+    files. ``blank``: nothing was ever written there, so that zeros need not be. Raises PlanError if the tree does not
+    fit, HostError if the host's disk is full.
     """
     if len(label.encode()) > _LARGEST_LABEL:
         raise PlanError(
@@ -72,6 +74,7 @@ def make(
     moment = max(1, epoch)
     fixed = {"MKE2FS_CONFIG": str(settings), "E2FSPROGS_FAKE_TIME": str(moment)}
     extended = f"offset={offset},hash_seed={hash_seed},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"
+    extended += ",assume_storage_prezeroed=1" if blank else ""
     argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", _FEATURES, "-b", str(BLOCK), "-I", str(INODE), "-N", str(inodes)]
     argv += ["-U", uuid, "-L", label, "-E", extended]
     argv += ["-d", source] if source is not None else []
@@ -118,7 +121,7 @@ def too_small(content: Content, size: int) -> PlanError:
 
 
 def _inodes(size: int, content: Content) -> int:
-    return max(size // _BYTES_PER_INODE, content.inodes + content.inodes // 4 + 1024)
+    return max(size // _BYTES_PER_INODE, content.inodes + content.inodes // 20 + 1024)
 
 
 def _has_superblock(group: int) -> bool:

@@ -139,9 +139,10 @@ def modules_of(folder: Path, platform: str) -> Sequence[str]:
 def _make_image(target: str, platform: str, root_uuid: str, epoch: int, scratch: Path) -> bytes:
     folder = Path(target) / _FOLDER / platform
     memdisk, image = scratch / f"{platform}.tar", scratch / f"{platform}.img"
-    memdisk.write_bytes(_archive({"grub.cfg": _SCRIPT.format(uuid=root_uuid).encode()}, epoch))
+    memdisk.write_bytes(_archive({"boot/grub.cfg": _SCRIPT.format(uuid=root_uuid).encode()}, epoch))
     argv = ["grub-mkimage", "--format", platform, "--directory", str(folder), "--memdisk", str(memdisk)]
-    argv += ["--prefix", "(memdisk)", "--output", str(image), *modules_of(folder, platform)]
+    # Without a folder in it, GRUB for UEFI would put that of its own file behind the prefix.
+    argv += ["--prefix", "(memdisk)/boot", "--output", str(image), *modules_of(folder, platform)]
     try:
         tools.run(argv, epoch=epoch)
         return image.read_bytes()

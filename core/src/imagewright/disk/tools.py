@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,12 +84,11 @@ def failure(program: str, status: int, text: str) -> HostError | StepFailed:
     """The error for a program that failed: ``text`` is what it printed."""
     if _NO_SPACE in text:
         return disk_full(f"{program} could not write")
-    if _FILE_TOO_LARGE in text:
+    if _FILE_TOO_LARGE in text or status == -signal.SIGXFSZ:
         return file_too_large(f"{program} could not write")
     lines = [line for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return StepFailed(
-        "program-failed", f"{program} ended with status {status}", where=tuple(line.strip() for line in lines[-8:])
-    )
+    end = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return StepFailed("program-failed", f"{program} {end}", where=tuple(line.strip() for line in lines[-8:]))
 
 
 def disk_full(what: str) -> HostError:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from imagewright.disk.copying import copy_sparse
+from imagewright.disk.copying import link_or_copy
 from imagewright.drivers import BuiltImage
 
 
 class Tar:
-    """Copies the archive that the engine made inside the namespace, where owners and capabilities read right."""
+    """Links or copies the archive that the engine made in the namespace, where owners and capabilities read right."""
 
     suffix = ".tar"
     needs = "tar"
     tools: Sequence[str] = ("tar",)
 
     def write(self, image: BuiltImage, destination: Path) -> None:
-        """Copy the archive. Raises HostError if the disk is full."""
+        """Link or copy the archive. Raises HostError if the disk is full."""
         assert image.tar is not None
-        copy_sparse(image.tar, destination)
+        link_or_copy(image.tar, destination)
