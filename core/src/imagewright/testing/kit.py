@@ -53,6 +53,7 @@ class ImageKit:
         self.shared = shared
         self._toy = folder / "toy"
         self._builds = 0
+        self._also: list[Path] = []
 
     @classmethod
     @contextmanager
@@ -70,7 +71,11 @@ class ImageKit:
     @property
     def flavour_path(self) -> tuple[Path, ...]:
         """The folders in which builds of the kit look for flavours."""
-        return (self._toy, self.flavours)
+        return (self._toy, self.flavours, *self._also)
+
+    def also(self, folder: Path) -> None:
+        """Look for flavours in ``folder`` too, such as a pack's own directory flavours."""
+        self._also.append(folder)
 
     # -- writing flavours
 

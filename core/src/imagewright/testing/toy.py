@@ -28,15 +28,14 @@ from imagewright.api import (
 )
 from imagewright.testing.repository import repository
 
-APPLETS = tuple(
-    """
-    ash awk basename cat chgrp chmod chown chroot cmp cp cut date dd df diff dirname du echo egrep env expr
-    false find free grep groups gzip head hostname id install ip kill ln ls md5sum mkdir mknod mktemp more mount
-    mv nc nslookup od paste ping printf ps pwd readlink realpath rm rmdir sed seq sh sha256sum sleep sort stat
-    stty su sync tail tar tee test timeout touch tr true tty umount uname uniq vi wc wget which whoami xargs yes
-    """.split()
+APPLETS = (
+    "ash awk basename cat chgrp chmod chown chroot cmp cp cut date dd df diff dirname du echo egrep env expr "
+    "false find free grep groups gzip head hostname id install ip kill ln ls md5sum mkdir mknod mktemp more "
+    "mount mv nc nslookup od paste ping printf ps pwd readlink realpath rm rmdir sed seq sh sha256sum sleep "
+    "sort stat stty su sync tail tar tee test timeout touch tr true tty umount uname uniq vi wc wget which "
+    "whoami xargs yes"
 )
-"""The commands of the toy operating system: what Debian's and Ubuntu's busybox-static both have."""
+"""The commands of the toy operating system, as words: what Debian's and Ubuntu's busybox-static both have."""
 
 FOLDERS = {
     "boot": 0o755,
@@ -171,6 +170,6 @@ def root_tree() -> Tree:
         *(Entry(path=path, kind="folder", mode=mode) for path, mode in FOLDERS.items()),
         *(Entry(path=path, content=content.encode()) for path, content in FILES.items()),
         *(Entry(path=path, kind="link", target=target) for path, target in LINKS.items()),
-        *(Entry(path=f"usr/bin/{applet}", kind="link", target="busybox") for applet in APPLETS),
+        *(Entry(path=f"usr/bin/{applet}", kind="link", target="busybox") for applet in APPLETS.split()),
     ]
     return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))

@@ -1,0 +1,147 @@
+"""One real image: `debian vm` through the real command, compared with a tree that apt makes as root."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from imagewright.testing.kit import ImageKit
+from imagewright.testing.trees import DiskView, Node, TarView
+
+from .test_disks import assert_clean, run
+
+pytestmark = [pytest.mark.build, pytest.mark.network, pytest.mark.timeout(1800)]
+
+RELEASE = "trixie"
+
+VOLATILE = (
+    # what each installation writes anew, or what the image's flavours and the two ways of building leave on purpose
+    "boot/",
+    "etc/",
+    "home/",
+    "lib/modules/",
+    "root/",
+    "run/",
+    "tmp/",
+    "usr/lib/modules/",
+    "usr/lib/imagewright/",
+    "usr/share/doc/",
+    "usr/share/locale/",
+    "usr/share/man/",
+    "var/cache/",
+    "var/lib/",
+    "var/log/",
+)
+"""Paths that are compared by owner and mode only where both trees have them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """The image of this run."""
+
+    folder: Path
+    manifest: dict[str, object]
+    tree: TarView
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Image]:
+    folder = tmp_path_factory.mktemp("debian")
+    cache = Path(request.config.cache.mkdir("imagewright")) / "cache"
+    with ImageKit.open(folder / "kit", shared=cache.parent) as kit:
+        kit.command(
+            "disk-image-create", "-o", "demo", "-t", "raw,qcow2,tar", "--release", RELEASE, "debian", "vm",
+            IMAGEWRIGHT_CACHE_DIR=str(cache), http_proxy=os.environ.get("http_proxy", ""),
+            https_proxy=os.environ.get("https_proxy", ""), IMAGEWRIGHT_MIRROR=os.environ.get("IMAGEWRIGHT_MIRROR", ""),
+        )  # fmt: skip
+        manifest = json.loads((kit.output / "demo.manifest.json").read_text())
+        yield Image(folder=kit.output, manifest=manifest, tree=TarView(kit.output / "demo.tar"))
+
+
+def test_the_filesystem_and_the_partition_table_are_clean(image: Image, tmp_path: Path) -> None:
+    assert_clean(image.folder / "demo.raw", tmp_path)
+    assert run("qemu-img", "check", image.folder / "demo.qcow2").returncode == 0
+
+
+def test_the_manifest_names_the_kernel_and_the_packages(image: Image) -> None:
+    names = {package["name"] for package in image.manifest["packages"]}
+    assert {"apt", "systemd", "openssh-server", "cloud-init", "linux-image-amd64"} <= names
+    assert str(image.manifest["kernel"]).endswith("amd64")
+    assert [flavour["name"] for flavour in image.manifest["plan"]["flavours"]].count("debian") == 1
+
+
+def test_the_image_is_a_blank_slate(image: Image) -> None:
+    tree = image.tree
+    assert image.manifest["facts"]["blank slate"] == "yes"
+    assert not [name for name in tree.listing("etc/ssh") if name.startswith("ssh_host_")]
+    machine_id = tree.find("etc/machine-id", follow=True)
+    assert machine_id is None or tree.read("etc/machine-id").strip() in ("", "uninitialized")
+    host = Path("/etc/resolv.conf").read_bytes()
+    resolv = tree.find("etc/resolv.conf", follow=True)
+    assert resolv is None or tree.read_bytes("etc/resolv.conf") != host or not host.strip()
+    for line in tree.read("etc/shadow").splitlines():
+        password = line.split(":")[1]
+        assert password[:1] in ("*", "!"), line.split(":")[0]
+
+
+def test_nothing_of_the_builder_is_in_the_image(image: Image) -> None:
+    words = [str(image.folder).encode(), os.uname().nodename.encode()]
+    words += [os.environ[name].encode() for name in ("http_proxy", "https_proxy") if os.environ.get(name)]
+    with tarfile.open(image.folder / "demo.tar") as archive:
+        for member in archive:
+            if member.isfile() and member.size < 2**20 and "/etc/" in f"/{member.name}":
+                stream = archive.extractfile(member)
+                content = stream.read() if stream else b""
+                found = [word for word in words if len(word) > 6 and word in content]
+                assert not found, f"{member.name} holds {found}"
+
+
+def test_the_disk_holds_the_tree_of_the_archive(image: Image) -> None:
+    disk = DiskView(image.folder / "demo.raw")
+    for path in ("usr/bin/passwd", "etc/shadow", "tmp", "var/mail", "usr/bin/ping"):
+        node = image.tree.find(path)
+        if node is not None and node.kind != "link":
+            assert (disk.mode(path), disk.owner(path)) == (node.mode, (node.uid, node.gid)), path
+
+
+def comparable(node: Node) -> tuple[str, int, int, int, bytes]:
+    return node.kind, node.mode, node.uid, node.gid, node.attributes.get("security.capability", b"")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="apt makes a tree as root only for root")
+@pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="the host has no mmdebstrap")
+def test_owners_modes_and_capabilities_are_those_of_a_tree_that_apt_made_as_root(image: Image, tmp_path: Path) -> None:
+    packages = image.manifest["packages"]
+    # the same packages in the same versions, so that only the way of building differs
+    wanted = ",".join(
+        sorted({f"{package['name']}={package['version']}" for package in packages if "linux-" not in package["name"]})
+    )
+    archive = tmp_path / "reference.tar"
+    argv = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={wanted}", RELEASE, str(archive)]
+    mirror = os.environ.get("IMAGEWRIGHT_MIRROR")
+    done = subprocess.run([*argv, mirror] if mirror else argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    reference = TarView(archive)
+    ours, theirs = set(image.tree.entries()), set(reference.entries())
+    missing = [path for path in sorted(theirs - ours) if not path.startswith(VOLATILE)]
+    assert not missing, missing[:20]
+    different = []
+    for path in sorted(ours & theirs):
+        one, other = image.tree.get(path), reference.get(path)
+        if path.startswith(("run/", "tmp/", "dev/")) or one.kind == other.kind == "link":
+            continue
+        if comparable(one) != comparable(other):
+            different.append(f"{path}: {comparable(one)} and by apt {comparable(other)}")
+    sys.stderr.write("".join(f"{line}\n" for line in different))
+    assert not different, different[:20]
+    setuid = {path for path in theirs if reference.get(path).mode & 0o6000 and reference.get(path).kind == "file"}
+    assert setuid, "the reference has no setuid file, which proves nothing"
+    assert setuid <= ours
