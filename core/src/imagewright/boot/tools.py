@@ -1,31 +1,22 @@
-"""The programs that a boot needs, and the Debian packages that bring them."""
+"""The programs that a boot needs."""
 
 from __future__ import annotations
 
-import shutil
-
+from imagewright import hosttools
 from imagewright.errors import HostError
 
 QEMU = "qemu-system-x86_64"
-
-PACKAGES = {
-    QEMU: "qemu-system-x86",
-    "qemu-img": "qemu-utils",
-    "setpriv": "util-linux",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "ssh-keyscan": "openssh-client",
-}
+PROGRAMS = (QEMU, "qemu-img", "setpriv", "ssh", "ssh-keygen", "ssh-keyscan")
 
 
 def find(program: str) -> str:
-    """The path of a program on PATH. Raises HostError with the package that brings it."""
-    path = shutil.which(program)
+    """The path of a program. Raises HostError with the package that brings it."""
+    path = hosttools.find(program)
     if path is None:
-        package = PACKAGES.get(program, program)
+        package = hosttools.tool(program).package
         raise HostError(
             "missing-tool",
-            f"booting an image needs `{program}`, which is not on PATH",
-            hint=f"sudo apt-get install {package}",
+            f"booting an image needs `{program}`, which is not installed",
+            hint=f"sudo apt-get install {package}" if package else "imagewright doctor",
         )
-    return path
+    return str(path)

@@ -1,0 +1,3 @@
+"""What the boots share."""
+
+from __future__ import annotations

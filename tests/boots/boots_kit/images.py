@@ -1,0 +1,72 @@
+"""The image that all boots share: built once for one state of the sources, by the command that users call."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+TOP = Path(__file__).parents[3]
+FLAVOURS = TOP / "tests/boots/flavours"
+NAME = "boots"
+CHOSEN = ("debian", "vm", "first-boot-probe")
+
+# What goes into an image, or decides what does. The boot room does not.
+_SOURCES = ("core/src", "plugins", "flavour-packs", "tests/boots/flavours")
+_NOT_IN_AN_IMAGE = ("core/src/imagewright/boot/", "core/src/imagewright/cli/", "core/src/imagewright/testing/")
+_VARIABLES = ("RELEASE", "DIB_RELEASE")
+
+
+def build() -> Path:
+    """The shared image; built if the sources changed. Raises RuntimeError with the command's words if it fails."""
+    given = os.environ.get("IMAGEWRIGHT_TEST_IMAGE")
+    if given:
+        return Path(given)
+    images = TOP / "build" / "test-images"
+    images.mkdir(parents=True, exist_ok=True)
+    folder = images / digest()
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            partial = Path(f"{folder}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            _run_the_command(partial / f"{NAME}.qcow2")
+            partial.rename(folder)
+    return folder / f"{NAME}.qcow2"
+
+
+def digest() -> str:
+    """A digest of everything that decides what the image is."""
+    found = hashlib.sha256()
+    for path in _files():
+        relative = path.relative_to(TOP).as_posix()
+        executable = os.access(path, os.X_OK)
+        found.update(f"{relative}\0{executable}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    for name, value in sorted(os.environ.items()):
+        if name.startswith("IMAGEWRIGHT_") or name in _VARIABLES:
+            found.update(f"{name}={value}\0".encode())
+    return found.hexdigest()[:16]
+
+
+def _files() -> Iterator[Path]:
+    for source in _SOURCES:
+        for path in sorted((TOP / source).rglob("*")):
+            relative = path.relative_to(TOP).as_posix()
+            if path.is_file() and "__pycache__" not in path.parts and not relative.startswith(_NOT_IN_AN_IMAGE):
+                yield path
+
+
+def _run_the_command(image: Path) -> None:
+    argv = (
+        str(Path(sys.executable).parent / "disk-image-create"),
+        "--progress", "plain", "--flavour-path", str(FLAVOURS), "-o", str(image), *CHOSEN,
+    )  # fmt: skip
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=3600)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}\nended with {done.returncode}:\n{done.stderr[-6000:]}")

@@ -1,0 +1,164 @@
+"""The shared image, and the lives of machines that several tests look at."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from imagewright import hosttools
+from imagewright.boot.accelerator import probe
+from imagewright.boot.disks import Disk
+from imagewright.boot.errors import BootFailed
+from imagewright.boot.firmware import find_uefi
+from imagewright.boot.instance import Instance, new_instance_id
+from imagewright.boot.machine import MAC_ADDRESS, Machine
+from imagewright.boot.running import RunningMachine
+from imagewright.boot.seeds import write_config_drive, write_nocloud
+from imagewright.boot.ssh import KeyPair, Login, host_keys, make_key
+from imagewright.boot.tools import PROGRAMS
+from imagewright.errors import HostError
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from boots_kit import images, observing
+from boots_kit.lab import Copy, Lab, Life
+
+HERE = Path(__file__).parent
+INSTALL_KERNEL = """
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+sudo -E apt-get -q update
+sudo -E apt-get -q -y install --no-install-recommends linux-image-cloud-amd64 </dev/null
+ls /boot
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.boot)
+            # A test's time holds that of the machine it waits for, and the first one's that of the image.
+            item.add_marker(pytest.mark.timeout(5400))
+            # Under xdist one worker has them all: every other would boot its own machines.
+            item.add_marker(pytest.mark.xdist_group("boots"))
+
+
+def cannot(reason: str) -> NoReturn:
+    """A boot that cannot run: a failure in CI, a skip elsewhere."""
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI every boot has to run: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    missing = hosttools.missing(PROGRAMS)
+    if missing:
+        cannot(f"missing programs: apt-get install {' '.join(hosttools.packages_of(missing))}")
+    try:
+        find_uefi()
+        accelerator = probe()
+    except HostError as error:
+        cannot(str(error))
+    try:
+        image = images.build()
+    except RuntimeError as error:
+        # An image that does not build is a defect wherever it happens.
+        pytest.fail(str(error))
+    return Lab(
+        image=image,
+        size=observing.virtual_size(image),
+        accelerator=accelerator,
+        patience=120.0 * accelerator.patience,
+    )
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A new folder of a given name."""
+    return lambda name: tmp_path_factory.mktemp(name)
+
+
+@pytest.fixture(scope="session")
+def first_copy(lab: Lab, folder: Callable[[str], Path]) -> Copy:
+    where = folder("first-copy")
+    return Copy(disk=lab.disk(where), key=make_key(where, "first"))
+
+
+@pytest.fixture(scope="session")
+def first_life(lab: Lab, first_copy: Copy, folder: Callable[[str], Path]) -> Life:
+    """Boot 1."""
+    where = folder("boot-1")
+    instance = Instance(id=new_instance_id(), hostname="fails-once", public_keys=(first_copy.key.public,))
+    machine = Machine(
+        disks=(Disk(path=first_copy.disk, format="qcow2", keep=True),),
+        seeds=(write_nocloud(where / "seed.iso", instance),),
+    )
+    with lab.run(machine, where) as it:
+        login = lab.log_in(it, first_copy.key)
+        seconds = it.seconds
+        seen = observing.observe(login, timeout=lab.patience)
+        root = Login(port=it.ssh_port, user="root", key=first_copy.key.private)
+        facts = {
+            "login_seconds": seconds,
+            "methods": login.methods(),
+            "root_methods": root.methods(),
+            "served_keys": host_keys(it.ssh_port),
+        }
+        it.shut_down(lab.patience)
+        return Life(console=it.console, seen=seen, facts=facts)
+
+
+@pytest.fixture(scope="session")
+def second_life(lab: Lab, first_copy: Copy, first_life: Life, folder: Callable[[str], Path]) -> Life:
+    """Boot 2."""
+    where = folder("boot-2")
+    key = make_key(where, "second")
+    instance = Instance(id=new_instance_id(), hostname="second-life", public_keys=(key.public,))
+    machine = Machine(
+        disks=(Disk(path=first_copy.disk, format="qcow2", keep=True),),
+        seeds=(write_nocloud(where / "seed.iso", instance),),
+    )
+    with lab.run(machine, where) as it:
+        login = lab.log_in(it, key)
+        seen = observing.observe(login, timeout=lab.patience)
+        old = Login(port=it.ssh_port, user="debian", key=first_copy.key.private)
+        return Life(console=it.console, seen=seen, facts={"old_key_refused": old.refuses()})
+
+
+@pytest.fixture(scope="session")
+def other_copy(lab: Lab, folder: Callable[[str], Path]) -> tuple[Life, Life | Exception]:
+    """Boots 3 and 4: a copy of its own, and the same machine after a second kernel was installed in it.
+
+    A failure in the second part is a value, so that the first one is judged all the same.
+    """
+    where = folder("boot-3")
+    key = make_key(where)
+    instance = Instance(id=new_instance_id(), hostname="other-copy", public_keys=(key.public,))
+    machine = Machine(
+        firmware="uefi",
+        disks=(Disk(path=lab.disk(where), format="qcow2", bus="nvme", keep=True),),
+        seeds=(write_config_drive(where / "drive.iso", instance, mac_address=MAC_ADDRESS),),
+    )
+    with lab.run(machine, where) as it:
+        login = lab.log_in(it, key)
+        before = Life(console=it.console, seen=observing.observe(login, timeout=lab.patience))
+        try:
+            return before, _with_another_kernel(lab, it, login, key)
+        except (AssertionError, BootFailed) as error:
+            return before, error
+
+
+def _with_another_kernel(lab: Lab, machine: RunningMachine, login: Login, key: KeyPair) -> Life:
+    done = login.run(INSTALL_KERNEL, timeout=4 * lab.patience)
+    assert done.ok, f"{done.status}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    console = len(machine.console)
+    login.run("sudo -n systemctl reboot", timeout=60)
+    machine.wait_for("Restarting system", lab.patience, after=console)
+    login = lab.log_in(machine, key)
+    seen = observing.observe(login, timeout=lab.patience)
+    return Life(console=machine.console[console:], seen=seen, facts={"boot": done.stdout})
