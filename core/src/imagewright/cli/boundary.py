@@ -20,13 +20,12 @@ import errno
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 from imagewright.cli import messages
-from imagewright.cli.invocation import Screen
+from imagewright.cli.screen import Screen
 from imagewright.errors import HostError, ImagewrightError, UsageError
 
 
@@ -90,13 +89,13 @@ def _usage(error: Any) -> UsageError:
     if parameter is not None and ctx is not None:
         _check_variable(ctx, parameter)
     text = error.format_message() if hasattr(error, "format_message") else str(error)
-    text = text.strip().rstrip(".")
+    text = text.strip().partition(" (Possible options:")[0].rstrip(".")
     command = ctx.command_path if ctx is not None else ""
-    return UsageError(
-        "usage",
-        text[:1].lower() + text[1:],
-        hint=f"`{command} --help` shows the usage" if command else "",
-    )
+    hint = f"`{command} --help` shows the usage" if command else ""
+    near = getattr(error, "possibilities", None)
+    if near:
+        hint = f"did you mean `{min(near, key=len)}`?"
+    return UsageError("usage", text[:1].lower() + text[1:], hint=hint)
 
 
 def _check_variable(ctx: Any, parameter: Any) -> None:
@@ -124,7 +123,7 @@ def _ended(word: str, number: int, screen: Screen) -> int:
 def _failed(error: ImagewrightError, screen: Screen) -> int:
     messages.show(error, as_json=screen.json)
     if screen.debug:
-        sys.stderr.write("".join(traceback.format_exception(error)))
+        sys.stderr.write(_traceback(error))
     return error.exit_code
 
 
@@ -133,7 +132,7 @@ def _unexpected(error: Exception, screen: Screen) -> int:
         place = (f"writing {error.filename}",) if error.filename else ()
         hint = "`--cache-dir` and `--work-dir` choose other places"
         return _failed(HostError("no-space", "no space is left", where=place, hint=hint), screen)
-    text = "".join(traceback.format_exception(error))
+    text = _traceback(error)
     where = [f"{type(error).__name__}: {error}"]
     if _logged(text, screen):
         where.append(f"traceback: {screen.log}")
@@ -147,6 +146,12 @@ def _unexpected(error: Exception, screen: Screen) -> int:
     if screen.debug:
         sys.stderr.write(text)
     return fault.exit_code
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error))
 
 
 def _logged(text: str, screen: Screen) -> bool:

@@ -1,25 +1,13 @@
-"""What a command's body is given, and what it tells the error boundary."""
+"""What the body of a command is given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from imagewright.cli.resolve import Values
-
-
-@dataclass(slots=True)
-class Screen:
-    """How the error boundary shows a failure; a command fills it in as soon as it knows.
-
-    ``log`` is the file that takes the traceback of an unexpected error.
-    """
-
-    json: bool = False
-    debug: bool = False
-    log: Path | None = None
+from imagewright.cli.screen import Screen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

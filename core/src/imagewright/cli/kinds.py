@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
-
-from imagewright.types import GIB
 
 
 class Kind(StrEnum):
@@ -85,6 +82,10 @@ def file(value: str) -> Path:
 
 def gib(value: str) -> int:
     """A size in GiB, decimals allowed, as bytes."""
+    from decimal import Decimal, InvalidOperation
+
+    from imagewright.types import GIB
+
     try:
         number = Decimal(value.strip())
         size = int(number * GIB)

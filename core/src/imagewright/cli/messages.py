@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -57,6 +56,8 @@ def document(error: ImagewrightError) -> dict[str, Any]:
 
 def show(error: ImagewrightError, *, as_json: bool) -> None:
     """Write an error to stderr, as one JSON line on request."""
+    import json
+
     colour = coloured(sys.stderr, os.environ)
     sys.stderr.write(f"{json.dumps(document(error))}\n" if as_json else render(error, colour=colour))
     sys.stderr.flush()
@@ -64,4 +65,6 @@ def show(error: ImagewrightError, *, as_json: bool) -> None:
 
 def print_document(content: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command on stdout."""
+    import json
+
     sys.stdout.write(json.dumps({"schema": SCHEMA, **content}, indent=2, default=str) + "\n")

@@ -131,12 +131,12 @@ def _convert(setting: Setting, texts: Sequence[str], *, variable: bool, where: s
         try:
             parts = setting.kind.parts(whole, variable=variable)
         except ValueError as error:
-            raise _bad(where, whole, str(error).lower()) from None
+            raise _bad(setting, where, whole, str(error).lower()) from None
         for part in parts:
             try:
                 value = setting.convert(_anchored(setting, part, base))
             except ValueError as error:
-                raise _bad(where, part, str(error)) from None
+                raise _bad(setting, where, part, str(error)) from None
             values.append(value)
     return tuple(dict.fromkeys(values)) if setting.kind.repeatable else values[-1]
 
@@ -154,7 +154,9 @@ def _anchored(setting: Setting, text: str, base: Path | None) -> str:
     return text
 
 
-def _bad(where: str, text: str, reason: str) -> UsageError:
+def _bad(setting: Setting, where: str, text: str, reason: str) -> UsageError:
+    if setting.kind is Kind.PAIRS and "=" in text:
+        text = f"{text.partition('=')[0]}=…"  # what follows may be a secret
     return UsageError("bad-value", f"`{text}` is no good value for {where}: {reason}")
 
 

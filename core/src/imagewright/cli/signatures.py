@@ -149,9 +149,10 @@ def _invoke(
 ) -> None:
     from pathlib import Path
 
-    from imagewright.cli.invocation import Invocation, Screen
+    from imagewright.cli.invocation import Invocation
     from imagewright.cli.places import user_file
     from imagewright.cli.resolve import read_files, resolve
+    from imagewright.cli.screen import Screen
 
     screen = ctx.obj if isinstance(ctx.obj, Screen) else Screen()
     screen.json = screen.json or bool(flags.get("json"))

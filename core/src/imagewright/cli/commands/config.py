@@ -42,8 +42,10 @@ def show(invocation: Invocation) -> None:
 
 
 def plain(item: Resolved) -> Any:
-    """The value as JSON can carry it; sizes in bytes. Pairs are lists of their parts."""
+    """The value as JSON can carry it; sizes in bytes, pairs as lists of their parts, without what may be secret."""
     value = item.value
+    if item.setting.name == "set":
+        return [[flavour, name] for flavour, name, _ in value]
     if isinstance(value, tuple):
         return [[str(part) for part in one] if isinstance(one, tuple) else str(one) for one in value]
     return str(value) if isinstance(value, Path) else value

@@ -11,6 +11,7 @@ from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
 from imagewright.cli.places import cache_folder
 from imagewright.cli.render.choose import Monitors, display
+from imagewright.discovery import load_output
 from imagewright.errors import ImagewrightError, UsageError
 from imagewright.request import Request
 
@@ -18,6 +19,8 @@ from imagewright.request import Request
 def run(invocation: Invocation) -> None:
     """Build the image, or print its plan. Raises ImagewrightError."""
     request = request_of(invocation)
+    for kind in request.types:
+        load_output(kind)
     if invocation.values["plan"]:
         print_plan(request, as_json=invocation.values["json"])
         return
@@ -81,10 +84,10 @@ def output_name(path: Path, types: tuple[str, ...]) -> Path:
 
 
 def _build(request: Request, invocation: Invocation) -> None:
-    from imagewright.building import build
-
     values = invocation.values
     log = LogFile.choose(values["log-file"], request.cache_dir, request.output.name)
+    from imagewright.building import build
+
     invocation.screen.log = log.path
     with log:
         try:

@@ -8,15 +8,12 @@ from typing import Any
 
 from imagewright.cli.messages import print_document
 from imagewright.cli.tables import table
-from imagewright.discovery import load_output
 from imagewright.planning import plan_document, prepare
 from imagewright.request import Request
 
 
 def print_plan(request: Request, *, as_json: bool) -> None:
     """Plan and print. Raises ImagewrightError if there is no plan."""
-    for kind in request.types:
-        load_output(kind)
     document = plan_document(prepare(request))
     if as_json:
         print_document(document)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# C0 but the tab, C1, line and paragraph separators, and what turns the direction of the text around it
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(line: str) -> str:
@@ -14,4 +15,4 @@ def printable(line: str) -> str:
     A program's output must not move the user's cursor, retitle the window or hide text.
     """
     shown = line.rstrip("\r\n").rsplit("\r", 1)[-1]
-    return _CONTROL.sub("", _ESCAPE.sub("", shown)).expandtabs(8)
+    return _CONTROL.sub("", _ESCAPE.sub("", shown).replace("\n", " ")).expandtabs(8)

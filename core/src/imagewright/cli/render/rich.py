@@ -168,7 +168,7 @@ class RichMonitor:
 
     def screen(self) -> Group:
         """What is to be seen now; at most as many lines as the terminal has."""
-        height = max(self._console.size.height - 1, 3)
+        height = max(self._console.size.height - 1, 1)
         with self._lock:
             now = time.monotonic()
             head = [self._title(now)]
@@ -183,13 +183,10 @@ class RichMonitor:
                     middle += running
                     focus = len(middle) - 1
             room = height - len(head)
-            middle = _window(middle, focus, room)
-            tail = self._tail_lines(room - len(middle))
-        return (
-            Group(*head, *middle[: focus + 1], *tail, *middle[focus + 1 :])
-            if focus < len(middle)
-            else Group(*head, *middle, *tail)
-        )
+            # On a low terminal the output and the running step say more than what is done or waits.
+            tail = self._tail_lines(min(max(room - len(middle), room // 2), room - 1))
+            shown, focus = _window(middle, focus, room - len(tail))
+        return Group(*head, *shown[: focus + 1], *tail, *shown[focus + 1 :])
 
     def _title(self, now: float) -> Text:
         total = sum(phase.total for phase in self._phases.values())
@@ -263,9 +260,7 @@ class RichMonitor:
         return left.append(f" {right}", style="dim")
 
 
-def _window(lines: list[Text], focus: int, room: int) -> list[Text]:
-    """The lines around ``focus`` that fit: those before it go first."""
-    if len(lines) <= room:
-        return lines
+def _window(lines: list[Text], focus: int, room: int) -> tuple[list[Text], int]:
+    """The lines around ``focus`` that fit into ``room``, and where the focus is among them."""
     first = max(0, min(focus - room // 2, len(lines) - room))
-    return lines[first : first + room]
+    return lines[first : first + room], focus - first

@@ -1,0 +1,18 @@
+"""What a command tells the error boundary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class Screen:
+    """How a failure is shown; a command fills it in as soon as it knows.
+
+    ``log`` is the file that takes the traceback of an unexpected error.
+    """
+
+    json: bool = False
+    debug: bool = False
+    log: Path | None = None
