@@ -1,8 +1,8 @@
 """Turns names into objects: flavours and drivers. The only importer of stevedore.
 
-Nothing is loaded until it is named, and one broken pack never stops a build that does not use it. stevedore loads,
-conflicts and the list of entry points are ours: its cached list can be stale and forgets the distribution, and of two
-entry points of one name it silently takes one (see ``docs`` of its managers).
+Nothing is loaded until it is named, and one broken pack never stops a build that does not use it. stevedore does the
+loading, one entry point at a time. The list of entry points and the quarrels about names are ours: its cached list may
+be stale and has forgotten the distributions, and of two entry points of one name it silently takes one.
 """
 
 from __future__ import annotations
@@ -222,9 +222,7 @@ def _joined(found: Found, instance: Flavour | None, folder: Path | None) -> Load
         metadata = metadata.joined(metadata_of(part, found.origin))
         check_root(contents, metadata.provides)
         hooks = contents.hooks
-    release = getattr(instance, "default_release", "") if instance is not None else ""
-    if not isinstance(release, str):
-        raise broken(found.origin, "wrong-metadata", f"`default_release` of flavour `{found.name}` must be a string")
+    release = instance.default_release if instance is not None else ""
     return Loaded(found=found, parts=tuple(parts), metadata=metadata, hooks=hooks, default_release=release)
 
 

@@ -7,13 +7,14 @@ afresh each time, because a stale list hides the flavour that was installed a se
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from imagewright.errors import PlanError, UsageError
 from imagewright.types import Origin, Phase
@@ -80,11 +81,13 @@ def survey(
     flavour_path: Sequence[Path] = (), overrides: Sequence[tuple[str, Path]] = (), group: str = FLAVOURS
 ) -> Survey:
     """Look behind all doors. Raises UsageError for a search path or an override that leads nowhere."""
+    # a distribution that arrived a moment ago must be seen
+    importlib.invalidate_caches()
     unreadable: list[str] = []
-    found = list(_of_distributions(distributions(), group, None, unreadable))
+    found = list(_of_distributions(group, None, unreadable))
     for path in flavour_path:
         folder = _search_folder(path)
-        found += _of_distributions(distributions(path=[str(folder)]), group, folder, unreadable)
+        found += _of_distributions(group, folder, unreadable)
         found += _of_folder(folder)
     for name, path in overrides:
         chosen = _override(name, path, group)
@@ -136,24 +139,23 @@ def _search_folder(path: Path) -> Path:
     return folder.resolve()
 
 
-def _of_distributions(
-    found: Iterable[Distribution], group: str, tree: Path | None, unreadable: list[str]
-) -> Iterator[Found]:
-    seen: set[str] = set()
-    for distribution in found:
+def _of_distributions(group: str, tree: Path | None, unreadable: list[str]) -> Iterator[Found]:
+    """The entry points of a tree, or of the environment. The metadata of others is not read: that is what costs."""
+    path: dict[str, Any] = {"path": [str(tree)]} if tree is not None else {}
+    for distribution in distributions(**path):
         where = Path(str(distribution.locate_file(""))).resolve()
         try:
-            name = str(distribution.metadata["Name"] or "")
-            version = str(distribution.metadata["Version"] or "")
-            entries = tuple(distribution.entry_points.select(group=group)) if name else ()
+            entries = tuple(distribution.entry_points.select(group=group))
+            if not entries:
+                continue
+            name, version = str(distribution.metadata["Name"] or ""), str(distribution.metadata["Version"] or "")
+            # like the import system: of two distributions of one name, the first on the path hides the second
+            first = next(iter(distributions(name=name, **path)), distribution)
+            if Path(str(first.locate_file(""))).resolve() != where or first.version != version:
+                continue
         except Exception as error:  # somebody else's broken metadata must not stop a build
             unreadable.append(f"a distribution in {where} could not be read: {type(error).__name__}: {error}")
             continue
-        # Like the import system: of two distributions of one name, the first on the path hides the second.
-        canonical = re.sub(r"[-_.]+", "-", name).lower()
-        if canonical in seen:
-            continue
-        seen.add(canonical)
         for entry in entries:
             origin = Origin(flavour=entry.name, distribution=name, version=version, location=str(where))
             yield Found(name=entry.name, origin=origin, kind="python", entry_point=entry, tree=tree)
@@ -181,7 +183,7 @@ def _override(name: str, path: Path, group: str) -> Found:
         if is_flavour_folder(folder / name):
             return _folder(name, folder / name, overridden=True)
         tree = folder.resolve()
-        for one in _of_distributions(distributions(path=[str(tree)]), group, tree, []):
+        for one in _of_distributions(group, tree, []):
             if one.name == name:
                 return Found(
                     name=name,

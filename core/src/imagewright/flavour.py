@@ -36,6 +36,7 @@ class Flavour(ImageSpecs, RamdiskSpecs):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ()  # what of the caller's home its host-side steps read, such as "~/.ssh"
     programs: ClassVar[tuple[str, ...]] = ()  # programs of the host that its steps call
+    default_release: ClassVar[str] = ""  # of an operating system: the release if none is asked for
     disk_space: ClassVar[int] = 0  # bytes that it needs in the work folder, so that too little is found early
     folder: ClassVar[Path | None] = None  # a directory flavour whose steps are this flavour's too
 

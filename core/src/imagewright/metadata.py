@@ -109,6 +109,8 @@ def broken(origin: Origin, reference: str, message: str, *, cause: str = "", hin
 
 def metadata_of(flavour: Flavour, origin: Origin) -> Metadata:
     """Read the class attributes. Raises ContractError for one of the wrong type."""
+    if not isinstance(flavour.default_release, str):
+        raise _wrong(origin, flavour, "default_release", "a string", flavour.default_release)
     for attribute in ("requires", "conflicts", "provides", "packages_wanted", "reads", "programs"):
         value = getattr(flavour, attribute)
         if not isinstance(value, tuple | list) or not all(isinstance(one, str) and one.strip() for one in value):

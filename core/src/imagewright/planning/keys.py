@@ -121,7 +121,7 @@ def _facts(phase: Phase, step: Step, flavour: ChosenFlavour | None, has_extra_da
         facts.append(PACKAGE_VERSIONS)
     if phase is Phase.BLOCK_DEVICE:
         facts.append(DISK_SIZE)
-    if flavour and _secrets(flavour):
+    if flavour and any(parameter.secret for parameter in flavour.parameters):
         facts.append(SECRETS)
     return facts
 
@@ -139,7 +139,8 @@ def _declaration(
     declared = (step.id, _action(step.action, secrets), flavour.name)
     if not isinstance(step.action, Script | Command | Call):
         return declared
-    values = sorted((name, value) for name, value in flavour.values if not isinstance(value, Secret))
+    hidden = {parameter.name for parameter in flavour.parameters if parameter.secret}
+    values = sorted((name, value) for name, value in flavour.values if name not in hidden)
     names = environment.keys() - (set() if isinstance(step.action, Script) else SCRIPTS_ONLY)
     given = sorted((name, environment[name]) for name in names)
     sees = _masked_tree(merged(flavour, chosen), secrets).digest if isinstance(step.action, Script | Command) else ""

@@ -100,7 +100,7 @@ def check_block_device(steps: Sequence[Given]) -> None:
     layouts = [(step, origin) for step, origin in steps if isinstance(step.action, Layout)]
     if layouts and len(steps) > 1:
         first = layouts[0]
-        second = next(given for given in steps if given is not first)
+        second = next(given for given in steps if given[0] is not first[0])
         raise PlanError(
             "two-disk-layouts",
             f"flavours `{first[1].flavour}` and `{second[1].flavour}` both lay out the disk",
