@@ -35,11 +35,13 @@ def subordinate_ids() -> list[range]:
 
 
 def processes(uids: list[range]) -> dict[int, str]:
-    """The processes of some ids: their command by their number."""
+    """The processes of some ids: their command by their number; not those that have ended and wait for their parent."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             uid = folder.stat().st_uid
+            if "\nState:\tZ" in (folder / "status").read_text():
+                continue
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
