@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ DISTRIBUTIONS = sorted(
     for pattern in ("core", "plugins/*", "flavour-packs/[!_]*")
     for path in TOP.glob(f"{pattern}/pyproject.toml")
 )
-COMMANDS = ("disk-image-create", "ramdisk-image-create", "disk-image-get-kernel", "imagewright")
+COMMANDS = sorted(tomllib.loads((TOP / "core" / "pyproject.toml").read_text())["project"]["scripts"])
 
 pytestmark = pytest.mark.timeout(600)
 

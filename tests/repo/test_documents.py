@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from imagewright.hookspecs import HOOKS
 from imagewright.types import Phase
 
-COMMANDS = ("disk-image-create", "ramdisk-image-create", "disk-image-get-kernel", "imagewright")
+CORE = Path(__file__).resolve().parents[2] / "core" / "pyproject.toml"
+COMMANDS = sorted(tomllib.loads(CORE.read_text())["project"]["scripts"])
 
 
 def documents(top: Path) -> list[Path]:

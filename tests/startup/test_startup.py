@@ -6,15 +6,14 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
+PYPROJECT = Path(__file__).resolve().parents[2] / "core" / "pyproject.toml"
 COMMANDS = {
-    "disk-image-create": "disk_image_create",
-    "ramdisk-image-create": "ramdisk_image_create",
-    "disk-image-get-kernel": "disk_image_get_kernel",
-    "imagewright": "imagewright",
+    name: place.partition(":")[2] for name, place in tomllib.loads(PYPROJECT.read_text())["project"]["scripts"].items()
 }
 # Each costs tens of milliseconds and belongs inside the command that needs it.
 BANNED = (
