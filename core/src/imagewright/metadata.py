@@ -59,7 +59,7 @@ RESERVED = frozenset(
         "CLOUD_IMAGES",
     }
 )
-RESERVED_PREFIXES = ("LD_", "PYTHON", "LC_", "BASH_", "SUDO_", "IMAGEWRIGHT_", "_")
+RESERVED_PREFIXES = ("LD_", "PYTHON", "LC_", "BASH_", "SUDO_", "IMAGE_", "IMAGEWRIGHT_", "_")
 """Variables that mean something else to a script, a shell, a loader or the build: no parameter may be one."""
 
 

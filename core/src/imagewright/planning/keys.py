@@ -24,7 +24,6 @@ from imagewright.types import (
     Layout,
     Packages,
     Phase,
-    Place,
     Put,
     Script,
     Size,
@@ -43,6 +42,19 @@ values with the machine's salt (:func:`secrets_digest`), so that no key in a pla
 SCRIPTS_ONLY = frozenset({"IMAGE_NAME"})
 """Variables that commands and calls do not get: their flavours know them from ``ctx`` and put them into the declaration
 if it matters, so that images of two names share their layers."""
+
+SEES_EXTRA_DATA = frozenset(
+    {
+        Phase.PRE_INSTALL,
+        Phase.INSTALL,
+        Phase.POST_INSTALL,
+        Phase.FINALISE,
+        Phase.CLEANUP,
+        Phase.BLOCK_DEVICE,
+    }
+)
+"""Where the merged tree holds what extra-data wrote. Neither root nor the core's package steps see it, so that new
+data of the caller's never cost a new root tree or a new transaction."""
 
 CHAINS = (
     (Phase.BLOCK_DEVICE_SIZE,),
@@ -115,7 +127,8 @@ def secrets_digest(flavours: Sequence[ChosenFlavour], salt: bytes) -> str:
 
 def _facts(phase: Phase, step: Step, flavour: ChosenFlavour | None, has_extra_data: bool) -> Sequence[str]:
     facts: list[str] = []
-    if phase.place is Place.TARGET and has_extra_data and flavour and isinstance(step.action, Script | Command):
+    sees_files = flavour is not None and isinstance(step.action, Script | Command)
+    if sees_files and has_extra_data and phase in SEES_EXTRA_DATA:
         facts.append(EXTRA_DATA)
     if phase is Phase.PACKAGES and flavour is None and step.id == INSTALL:
         facts.append(PACKAGE_VERSIONS)

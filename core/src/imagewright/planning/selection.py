@@ -15,6 +15,9 @@ from imagewright.request import Request
 
 BASE = "base"
 
+PRIVATE = "private"
+"""What a flavour ``provides`` that makes an image unfit for publishing, as one that declares ``reads`` does too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -52,6 +55,8 @@ class _Selecting:
         system = None if request.ramdisk else self._operating_system()
         edges = self._edges()
         self._check_conflicts()
+        if request.for_publishing:
+            self._check_private()
         order = self._ordered(edges, system)
         return Selection(
             flavours=tuple(self._loaded[name] for name in order),
@@ -156,6 +161,19 @@ class _Selecting:
                             where=(self._place(loaded.name), self._place(other.name)),
                             hint=f"leave out `{loaded.name}` or `{other.name}`",
                         )
+
+    def _check_private(self) -> None:
+        """An image for everybody holds nothing of its builder's."""
+        for loaded in self._loaded.values():
+            if loaded.metadata.reads or PRIVATE in loaded.metadata.provides:
+                reads = ", ".join(loaded.metadata.reads)
+                raise PlanError(
+                    "private-flavour",
+                    f"flavour `{loaded.name}` brings data of yours into the image, and `--for-publishing` refuses that",
+                    where=(self._place(loaded.name),),
+                    cause=f"it reads {reads}" if reads else "",
+                    hint=f"leave out `{loaded.name}` or `--for-publishing`",
+                )
 
     def _place(self, name: str) -> str:
         why = self._why[name]

@@ -299,3 +299,17 @@ def test_the_same_id_twice_within_a_flavour(shelf):
     step = 'Step(id="10-a", action=Command(argv=("x",)))'
     contribution(shelf, "install", f"{step}, {step}")
     assert message(shelf, PlanError, "own").startswith("flavour `own` gives the step `install/10-a` twice")
+
+
+def test_a_flavour_that_brings_the_callers_data_is_refused_for_publishing(shelf):
+    shelf.system()
+    shelf.flavour("local-config", 'reads = ["~/.ssh"]')
+    shelf.flavour("mine", 'provides = ["private"]')
+    assert message(shelf, PlanError, "local-config", for_publishing=True) == (
+        "flavour `local-config` brings data of yours into the image, and `--for-publishing` refuses that\n"
+        "  local-config (ROOT/flavours/local-config)\n"
+        "cause: it reads ~/.ssh\n"
+        "hint: leave out `local-config` or `--for-publishing`"
+    )
+    assert message(shelf, PlanError, "mine", for_publishing=True).startswith("flavour `mine` brings data of yours")
+    assert shelf.prepare("mine", "local-config").context.flavours == ("system", "mine", "local-config")
