@@ -18,13 +18,11 @@ from typing import Any
 from filelock import FileLock
 
 from imagewright import __version__
-from imagewright.building import build
-from imagewright.building.workfolder import clear_abandoned
+from imagewright.entrypoints import survey
 from imagewright.errors import ImagewrightError
 from imagewright.plan import Plan, digest_of
 from imagewright.planning import Prepared, prepare
 from imagewright.request import Request
-from imagewright.sandbox import Sandbox
 from imagewright.testing.built import Built, RecordingMonitor
 
 TOY = "toy"
@@ -135,7 +133,8 @@ class ImageKit:
 
     def prepare(self, *flavours: str, **options: Any) -> Prepared:
         """The plan with what belongs to it; nothing runs."""
-        return prepare(self.request(*flavours, **options))
+        with _own_import_path():
+            return prepare(self.request(*flavours, **options))
 
     def plan(self, *flavours: str, **options: Any) -> Plan:
         """The plan; nothing runs. Raises ImagewrightError."""
@@ -144,9 +143,8 @@ class ImageKit:
     def build(self, *flavours: str, **options: Any) -> Built:
         """Build; raises ImagewrightError. An image of a real operating system is built once a day and kept."""
         request = self.request(*flavours, **options)
-        if TOY in request.flavours:
-            return self._build(request)
-        return self._kept(request)
+        with _own_import_path():
+            return self._build(request) if operating_system_is_ours(request) else self._kept(request)
 
     def fails(
         self, *flavours: str, match: str = "", kind: type[ImagewrightError] = ImagewrightError, **options: Any
@@ -207,9 +205,13 @@ class ImageKit:
 
     def clear(self) -> None:
         """Remove the work folder's and the cache's content, whoever owns it."""
-        clear_abandoned(self.work)
-        if not any(self.cache.iterdir()):
+        if not any(self.cache.iterdir()) and not any(self.work.iterdir()):
             return
+        # late, as in _build: a test that only plans does not pay for what builds
+        from imagewright.building.workfolder import clear_abandoned
+        from imagewright.sandbox import Sandbox
+
+        clear_abandoned(self.work)
         with Sandbox.open(self.work) as sandbox:
             for path in sorted(self.cache.iterdir()):
                 sandbox.remove(path)
@@ -223,6 +225,8 @@ class ImageKit:
         _write_distribution(self._toy, "imagewright-toy", __version__, [f"{TOY} = imagewright.testing.toy:Toy"])
 
     def _build(self, request: Request) -> Built:
+        from imagewright.building import build
+
         self._builds += 1
         log = self.folder / f"build-{self._builds}.log"
         monitor = RecordingMonitor(log)
@@ -254,6 +258,22 @@ class ImageKit:
         paths = tuple(folder / name for name in document["names"])
         manifest = json.loads(next(path for path in paths if path.name.endswith(".manifest.json")).read_text())
         return Built(paths=paths, manifest=manifest, log=document["log"], seconds=document["seconds"])
+
+
+def operating_system_is_ours(request: Request) -> bool:
+    """Whether the request is for the toy operating system, or for one that lies in the test's own folders."""
+    names = {found.name for found in survey(request.flavour_path).found if found.tree is not None}
+    return TOY in request.flavours or bool(names & set(request.flavours))
+
+
+@contextmanager
+def _own_import_path() -> Iterator[None]:
+    # loading a pack of the flavour path makes it importable for good; another test's pack must not show through
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def program(name: str) -> str:

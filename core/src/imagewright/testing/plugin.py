@@ -39,5 +39,5 @@ def image_boot(tmp_path: Path) -> Iterator[Booter]:
 
 def _shared(request: pytest.FixtureRequest) -> Path:
     # what outlives the run: downloads and images of real operating systems
-    cache: pytest.Cache | None = request.config.cache
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)  # -p no:cacheprovider takes it away
     return Path(cache.mkdir("imagewright")) if cache is not None else request.config.rootpath / ".pytest_cache"

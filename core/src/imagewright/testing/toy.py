@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from imagewright.api import (
     Flavour,
     Package,
     PackageManager,
-    Put,
     Script,
     Step,
     Tree,
@@ -149,7 +148,9 @@ class Toy(Flavour):
     @hookimpl
     def root(self, ctx: BuildContext) -> Iterable[Step]:
         """Lay down busybox, its links and a handful of files."""
-        return (Step(id="10-busybox", action=Put(tree=root_tree()), summary="busybox and its links"),)
+        script = b'#!/bin/sh\nset -eu\ncp -a "$(dirname "$0")/busybox/." "$TARGET_ROOT"\n'
+        data = Tree(tuple(_below(entry, "busybox") for entry in root_tree().entries))
+        return (Step(id="10-busybox", action=Script(content=script, data=data), summary="busybox and its links"),)
 
     @hookimpl
     def cleanup(self, ctx: BuildContext) -> Iterable[Step]:
@@ -173,3 +174,7 @@ def root_tree() -> Tree:
         *(Entry(path=f"usr/bin/{applet}", kind="link", target="busybox") for applet in APPLETS.split()),
     ]
     return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))
+
+
+def _below(entry: Entry, folder: str) -> Entry:
+    return replace(entry, path=f"{folder}/{entry.path}")
