@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from imagewright.disk import sizes, tools
@@ -68,23 +69,24 @@ def make(
     inodes = _inodes(size, content)
     if size < _SMALLEST or content.data + overhead(size, inodes) > size:
         raise too_small(content, size)
-    settings = scratch / "mke2fs.conf"
-    settings.write_text(_SETTINGS)
     # The wall clock must not be seen, and 0 means "not given" to e2fsprogs.
     moment = max(1, epoch)
-    fixed = {"MKE2FS_CONFIG": str(settings), "E2FSPROGS_FAKE_TIME": str(moment)}
     extended = f"offset={offset},hash_seed={hash_seed},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"
     extended += ",assume_storage_prezeroed=1" if blank else ""
     argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", _FEATURES, "-b", str(BLOCK), "-I", str(INODE), "-N", str(inodes)]
     argv += ["-U", uuid, "-L", label, "-E", extended]
     argv += ["-d", source] if source is not None else []
-    try:
-        tools.run([*argv, str(disk), f"{size // 1024}k"], epoch=moment, extra=fixed)
-    except StepFailed as failed:
-        if any("Could not allocate" in line for line in failed.where):
-            raise too_small(content, size) from failed
-        raise
-    _fix_times(source, disk, offset, moment, fixed, scratch)
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        settings = Path(name, "mke2fs.conf")
+        settings.write_text(_SETTINGS)
+        fixed = {"MKE2FS_CONFIG": str(settings), "E2FSPROGS_FAKE_TIME": str(moment)}
+        try:
+            tools.run([*argv, str(disk), f"{size // 1024}k"], epoch=moment, extra=fixed)
+        except StepFailed as failed:
+            if any("Could not allocate" in line for line in failed.where):
+                raise too_small(content, size) from failed
+            raise
+        _fix_times(source, disk, offset, moment, fixed, Path(name))
 
 
 def overhead(size: int, inodes: int) -> int:
@@ -185,11 +187,7 @@ def _fix_times(source: str | None, disk: Path, offset: int, epoch: int, fixed: d
     # A name with a question mark would be taken for options, hence the link.
     link = scratch / "disk"
     link.symlink_to(disk.resolve())
-    try:
-        done = tools.run(["debugfs", "-w", "-f", str(commands), f"{link}?offset={offset}"], epoch=epoch, extra=fixed)
-    finally:
-        link.unlink()
-        commands.unlink()
+    done = tools.run(["debugfs", "-w", "-f", str(commands), f"{link}?offset={offset}"], epoch=epoch, extra=fixed)
     # debugfs ends with 0 whatever happens; its first line is its version.
     complaints = [line for line in done.stderr.decode(errors="replace").splitlines()[1:] if line.strip()]
     if complaints:
