@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 
 MACHINE_PATH = re.compile(r"(?<![A-Za-z0-9.}])/(?:work|farm)/|/root/\.pyenv")
 LONGEST_MODULE = 400
-SHELLS = {"sh", "bash", "dash"}
 # The mirror that Debian itself names for machines that were told of none.
 BUILT_IN_MIRROR_OWNERS = ("plugins/debian/", "docs/")
 
@@ -71,14 +69,6 @@ def test_a_file_with_a_shebang_is_executable_and_the_other_way_round(top: Path, 
         and bool(interpreter(path)) != bool(path.stat().st_mode & 0o111)
     ]
     assert not wrong
-
-
-def test_every_shell_script_is_clean(tracked: tuple[Path, ...]) -> None:
-    program = shutil.which("shellcheck")
-    assert program, "shellcheck is one of the host packages: run make setup"
-    scripts = [path for path in tracked if interpreter(path) in SHELLS]
-    result = subprocess.run([program, *scripts], check=False, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout
 
 
 def test_no_module_has_outgrown_its_reason(top: Path, tracked: tuple[Path, ...]) -> None:
