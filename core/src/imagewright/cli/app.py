@@ -34,10 +34,10 @@ _Version = Annotated[
 ]
 
 
-def _complete_flavours(incomplete: str) -> Iterator[tuple[str, str]]:
+def _complete_flavours(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     from imagewright.cli.completion import flavours
 
-    return flavours(incomplete)
+    return flavours(incomplete, ctx.params.get("flavour_path") or ())
 
 
 def _typer(help: str | None = None) -> typer.Typer:  # noqa: A002

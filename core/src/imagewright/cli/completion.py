@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 PROGRAMS = ("disk-image-create", "imagewright")
@@ -41,11 +41,14 @@ def script(program: str, shell: str) -> str:
     return str(get_completion_script(prog_name=program, complete_var=variable(program), shell=shell))
 
 
-def flavours(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Names of flavours with where they come from, by entry points and search path alone."""
+def flavours(incomplete: str, search_path: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Names of flavours with where they come from, by entry points and search path alone.
+
+    ``search_path`` holds what ``--flavour-path`` said so far; without it the variables count.
+    """
     try:
         seen: set[str] = set()
-        for name, place in (*_installed(), *_on_path()):
+        for name, place in (*_installed(), *_on_path(":".join(search_path))):
             if name.startswith(incomplete) and name not in seen:
                 seen.add(name)
                 yield name, place
@@ -62,10 +65,10 @@ def _installed() -> Iterator[tuple[str, str]]:
                 yield point.name, f"{distribution.name} {distribution.version}"
 
 
-def _on_path() -> Iterator[tuple[str, str]]:
+def _on_path(given: str) -> Iterator[tuple[str, str]]:
     from pathlib import Path
 
-    path = os.environ.get("IMAGEWRIGHT_FLAVOUR_PATH") or os.environ.get("FLAVOURS_PATH") or ""
+    path = given or os.environ.get("IMAGEWRIGHT_FLAVOUR_PATH") or os.environ.get("FLAVOURS_PATH") or ""
     for folder in filter(None, path.split(":")):
         for place in sorted(Path(folder).expanduser().iterdir()):
             if place.is_dir() and (any(place.glob("*.d")) or (place / "flavour.toml").is_file()):

@@ -64,19 +64,18 @@ def findings(environment: Mapping[str, str], cache_dir: Path | None) -> Iterator
 
 
 def the_command(found: tuple[Finding, ...]) -> str:
-    """The one command that mends everything that can be mended: the set-up of a checkout, else what apt can do."""
-    wanted = [finding for finding in found if finding.mend and finding.verdict == "lacking"]
-    if not wanted:
-        wanted = [finding for finding in found if finding.mend]
-    if not wanted:
-        return ""
-    if checkout() is not None and any(finding.verdict == "lacking" for finding in wanted):
-        return f"make -C {checkout()} setup" if Path.cwd() != checkout() else "make setup"
-    commands = dict.fromkeys(finding.mend for finding in wanted)
-    packages = [command.removeprefix(_APT) for command in commands if command.startswith(_APT)]
-    others = [command for command in commands if not command.startswith(_APT)]
-    joined = [_APT + " ".join(sorted({name for some in packages for name in some.split()}))] if packages else []
-    return " && ".join([*joined, *others])
+    """The one command that mends what can be mended: the set-up of a checkout, else what apt-get can do.
+
+    What is lacking comes first; only where nothing is, the command is for what is merely not so good.
+    """
+    lacking = [finding for finding in found if finding.verdict == "lacking" and finding.mend]
+    top = checkout()
+    if lacking and top is not None:
+        return "make setup" if top == Path.cwd() else f"make -C {top} setup"
+    mends = [finding.mend for finding in lacking or found]
+    packages = {name for mend in mends if mend.startswith(_APT) for name in mend.removeprefix(_APT).split()}
+    others = dict.fromkeys(mend for mend in mends if mend.startswith("sudo ") and not mend.startswith(_APT))
+    return " && ".join([*([_APT + " ".join(sorted(packages))] if packages else []), *others])
 
 
 def checkout() -> Path | None:
@@ -141,4 +140,6 @@ def _line(finding: Finding, colour: bool) -> str:
     code = {"good": "32", "note": "33", "lacking": "31"}[finding.verdict]
     word = finding.verdict.ljust(len("lacking"))
     shown = f"\x1b[{code}m{word}\x1b[0m" if colour else word
-    return f"{shown}  {finding.subject}: {finding.detail}\n"
+    # What is no command is advice, and stands where the trouble is.
+    advice = f"\n{'':9}{finding.mend}" if finding.mend and not finding.mend.startswith("sudo ") else ""
+    return f"{shown}  {finding.subject}: {finding.detail}{advice}\n"

@@ -65,14 +65,14 @@ def list_all(invocation: Invocation) -> None:
         return
     sys.stdout.write(
         table(
-            ("NAME", "KIND", "FROM", "SUMMARY", "PHASES"),
+            ("NAME", "KIND", "SUMMARY", "PHASES", "FROM"),
             (
                 (
                     row.name,
                     "os" if row.operating_system else "broken" if row.error else "",
-                    f"{row.distribution} {row.version}".strip() or row.place,
                     row.error or row.summary,
                     " ".join(row.phases),
+                    f"{row.distribution} {row.version}".strip() or row.place,
                 )
                 for row in rows
             ),

@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from imagewright import hosttools
+from imagewright.cli import reference
+from imagewright.cli.commands import doctor
+from imagewright.cli.commands.disk_image import output_name, request_of
+from imagewright.cli.commands.doctor import Finding
+from imagewright.cli.commands.logs import KEPT, LogFile
+from imagewright.cli.completion import PROGRAMS, flavours
+from imagewright.cli.invocation import Invocation
+from imagewright.cli.resolve import resolve
+from imagewright.cli.settings import DISK_IMAGE
+from imagewright.cli.tables import table
+from imagewright.errors import HostError, UsageError
+from imagewright.events import Notice
+from imagewright.request import Request
+
+BIN = Path(sys.executable).parent
+
+
+def run(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / words[0], *words[1:]],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(cwd / "home"),
+            "XDG_CACHE_HOME": str(cwd / "cache"),
+            "XDG_CONFIG_HOME": str(cwd / "config"),
+            "TERM": "dumb",
+            **variables,
+        },
+    )
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """A search path with a good flavour and a broken one."""
+    good = tmp_path / "pack" / "greeting"
+    (good / "install.d").mkdir(parents=True)
+    script = good / "install.d" / "50-greet"
+    script.write_text("#!/bin/sh\necho hello\n")
+    script.chmod(0o755)
+    (good / "README.md").write_text("# greeting\n\nGreets whoever logs in.\n")
+    (good / "flavour.toml").write_text(
+        'summary = "A greeting"\npackages = ["figlet"]\n'
+        "[parameters.word]\n"
+        'type = "string"\ndefault = "hello"\nhelp = "what to say"\n'
+    )
+    (tmp_path / "pack" / "broken" / "instal.d").mkdir(parents=True)
+    return tmp_path / "pack"
+
+
+# -- from options to the request
+
+
+def request(*flavours_named: str, flags=None, environment=None) -> Request:
+    values = resolve(DISK_IMAGE, flags=flags or {}, environment=environment or {})
+    return request_of(
+        Invocation(
+            program="disk-image-create",
+            values=values,
+            arguments={"flavours": list(flavours_named) or None},
+            environment=environment or {},
+        )
+    )
+
+
+def test_the_defaults_are_those_of_the_request(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked = request("debian")
+    assert asked == Request(flavours=("debian",), output=Path("image"), cache_dir=tmp_path / "imagewright")
+
+
+def test_every_option_reaches_the_request(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "ca.pem").touch()
+    asked = request(
+        "debian",
+        "vm",
+        flags={
+            "output": "out/web.qcow2",
+            "type": ["raw,qcow2"],
+            "package": ["vim"],
+            "release": "trixie",
+            "mirror": "http://a/b",
+            "image-mirror": "http://c/d",
+            "image-size": "2.5",
+            "root-label": "root",
+            "kernel-args": "quiet splash",
+            "flavour-path": ["/f:/g"],
+            "set": ["vm.a=b"],
+            "override": [f"vm={tmp_path}/mine"],
+            "skip": ["vm:install/10-x"],
+            "skip-base": True,
+            "operating-system": "debian",
+            "for-publishing": True,
+            "cache-dir": "/cache",
+            "work-dir": "/work",
+            "ca-certificate": str(tmp_path / "ca.pem"),
+            "offline": True,
+            "no-cache": True,
+            "trace": True,
+        },
+        environment={"http_proxy": "http://proxy"},
+    )
+    assert asked == Request(
+        flavours=("debian", "vm"),
+        output=Path("out/web"),
+        types=("raw", "qcow2"),
+        packages=("vim",),
+        release="trixie",
+        mirror="http://a/b",
+        image_mirror="http://c/d",
+        image_size=5 * 2**29,
+        root_label="root",
+        kernel_arguments="quiet splash",
+        flavour_path=(Path("/f"), Path("/g")),
+        settings=(("vm", "a", "b"),),
+        overrides=(("vm", tmp_path / "mine"),),
+        skips=("vm:install/10-x",),
+        skip_base=True,
+        default_operating_system="debian",
+        for_publishing=True,
+        cache_dir=Path("/cache"),
+        work_dir=Path("/work"),
+        ca_certificate=tmp_path / "ca.pem",
+        offline=True,
+        no_cache=True,
+        trace=True,
+        environment={"http_proxy": "http://proxy"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "types", "name"),
+    [
+        ("demo", ("qcow2",), "demo"),
+        ("demo.qcow2", ("qcow2",), "demo"),
+        ("a/demo.raw", ("qcow2", "raw"), "a/demo"),
+        ("demo.1", ("qcow2",), "demo.1"),
+        ("demo.qcow2.qcow2", ("qcow2",), "demo.qcow2"),
+        ("demo.raw", ("qcow2",), "demo.raw"),
+    ],
+)
+def test_a_name_with_or_without_its_suffix_is_the_same_image(given, types, name):
+    assert output_name(Path(given), types) == Path(name)
+
+
+@pytest.mark.parametrize("given", ["/", ".", ".qcow2", "a/.."])
+def test_a_folder_or_a_bare_suffix_is_no_name(given):
+    with pytest.raises(UsageError):
+        output_name(Path(given), ("qcow2",))
+
+
+# -- flavours
+
+
+def test_list_shows_a_flavour_that_does_not_load_with_the_reason(pack, tmp_path):
+    result = run("imagewright", "flavours", "list", "--flavour-path", str(pack), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert "A greeting" in rows["greeting"]
+    assert "packages install" in rows["greeting"]
+    assert rows["broken"].split()[1] == "broken"
+    assert "`install.d`" in rows["broken"] or "instal.d" in rows["broken"]
+
+
+def test_list_is_a_versioned_document_on_request(pack, tmp_path):
+    result = run("imagewright", "flavours", "list", "--json", cwd=tmp_path, FLAVOURS_PATH=str(pack))
+    document = json.loads(result.stdout)
+    assert document["schema"] == 1
+    found = {row["name"]: row for row in document["flavours"]}
+    assert found["greeting"]["phases"] == ["packages", "install"]
+    assert found["greeting"]["place"] == str(pack / "greeting")
+    assert found["greeting"]["operating_system"] is False
+    assert found["broken"]["error"]
+
+
+def test_show_tells_readme_parameters_steps_and_packages(pack, tmp_path):
+    result = run("imagewright", "flavours", "show", "greeting", "--flavour-path", str(pack), cwd=tmp_path)
+    for part in ("greeting: A greeting", "Greets whoever", "greeting.word", "WORD", "default: hello", "figlet"):
+        assert part in result.stdout
+    assert "install/50-greet" in result.stdout
+
+
+def test_show_names_the_nearest_flavour(pack, tmp_path):
+    result = run("imagewright", "flavours", "show", "greting", "--flavour-path", str(pack), cwd=tmp_path)
+    assert result.returncode == 3
+    assert "`greeting`" in result.stderr
+
+
+# -- config
+
+
+def test_config_show_names_every_source(tmp_path):
+    (tmp_path / "imagewright.toml").write_text('release = "trixie"\npackage = ["vim"]')
+    (tmp_path / "config" / "imagewright").mkdir(parents=True)
+    user = tmp_path / "config" / "imagewright" / "imagewright.toml"
+    user.write_text('release = "bookworm"\nmirror = "http://a/b"')
+    result = run("imagewright", "config", "show", "--json", cwd=tmp_path, IMAGE_SIZE="2", IMAGEWRIGHT_ARCH="amd64")
+    settings = json.loads(result.stdout)["settings"]
+    assert settings["release"] == {"value": "trixie", "source": str(tmp_path / "imagewright.toml")}
+    assert settings["mirror"] == {"value": "http://a/b", "source": str(user)}
+    assert settings["image-size"] == {"value": 2**31, "source": "IMAGE_SIZE"}
+    assert settings["arch"]["source"] == "IMAGEWRIGHT_ARCH"
+    assert settings["json"] == {"value": True, "source": "--json"}
+    assert settings["fs-type"] == {"value": "ext4", "source": "default"}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_config_show_keeps_what_may_be_secret(tmp_path, form):
+    result = run("imagewright", "config", "show", *form, cwd=tmp_path, IMAGEWRIGHT_SET="repo.password=hunter2")
+    assert "password" in result.stdout
+    assert "hunter2" not in result.stdout
+
+
+# -- completion
+
+
+def test_flavours_are_completed_from_installed_names_and_the_search_path(pack, monkeypatch):
+    monkeypatch.setenv("FLAVOURS_PATH", str(pack))
+    assert [name for name, _ in flavours("gree")] == ["greeting"]
+
+
+def test_completion_swallows_every_error(monkeypatch):
+    monkeypatch.setenv("FLAVOURS_PATH", "/nonexistent")
+    assert "greeting" not in [name for name, _ in flavours("")]
+
+
+def test_completion_heeds_the_search_path_of_the_line(pack, tmp_path):
+    words = f"disk-image-create --flavour-path {pack} gree"
+    result = run(
+        "disk-image-create", cwd=tmp_path, _DISK_IMAGE_CREATE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="3"
+    )
+    assert result.stdout.split() == ["greeting"]
+
+
+def test_a_shell_gets_names_and_nothing_else(pack, tmp_path):
+    result = run(
+        "disk-image-create",
+        cwd=tmp_path,
+        FLAVOURS_PATH=str(pack),
+        _DISK_IMAGE_CREATE_COMPLETE="complete_bash",
+        COMP_WORDS="disk-image-create -o x gree",
+        COMP_CWORD="3",
+    )
+    assert result.stdout.split() == ["greeting"]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_a_script_for_every_command(tmp_path, shell):
+    result = run("imagewright", "completion", shell, cwd=tmp_path)
+    assert result.returncode == 0
+    for program in PROGRAMS:
+        assert program in result.stdout
+
+
+# -- doctor
+
+
+def test_the_set_up_mends_a_checkout_and_apt_mends_the_rest(monkeypatch):
+    lacking = (
+        Finding(subject="tools", verdict="lacking", detail="", mend="sudo apt-get install b a"),
+        Finding(subject="more tools", verdict="lacking", detail="", mend="sudo apt-get install c a"),
+        Finding(subject="kvm", verdict="note", detail="", mend="sudo apt-get install d"),
+    )
+    assert doctor.the_command(lacking).endswith("setup")
+    monkeypatch.setattr(doctor, "checkout", lambda: None)
+    assert doctor.the_command(lacking) == "sudo apt-get install a b c"
+    assert doctor.the_command(lacking[2:]) == "sudo apt-get install d"
+    assert doctor.the_command(()) == ""
+
+
+def test_a_host_without_programs_is_told_what_brings_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(hosttools, "EVERYWHERE", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "mke2fs").write_text("#!/bin/sh\n")
+    (tmp_path / "mke2fs").chmod(0o755)
+    absent = [tool.program for tool in hosttools.missing(["mke2fs", "sfdisk", "mcopy"])]
+    assert absent == ["sfdisk", "mcopy"]
+
+
+def test_doctor_prints_findings_and_exits_by_them(tmp_path):
+    result = run("imagewright", "doctor", "--json", cwd=tmp_path)
+    document = json.loads(result.stdout)
+    assert document["able"] is (result.returncode == 0)
+    assert result.returncode in (0, 4)
+    assert {finding["subject"] for finding in document["findings"]} >= {"user namespaces", "cache folder", "KVM"}
+
+
+# -- the log
+
+
+def test_a_log_is_made_at_the_first_event_and_only_then(tmp_path):
+    with LogFile.choose(None, tmp_path, "demo") as log:
+        assert not log.begun
+        assert list(tmp_path.iterdir()) == []
+        log.handle(Notice(message="hello"))
+        log.note("the end")
+    assert log.path.read_text().endswith(" hello\nthe end\n")
+    assert log.path.stat().st_mode & 0o077 == 0
+
+
+def test_only_the_newest_logs_are_kept(tmp_path):
+    (tmp_path / "logs").mkdir()
+    for number in range(KEPT + 5):
+        old = tmp_path / "logs" / f"old-{number:02}.log"
+        old.touch()
+        os.utime(old, (number, number))
+    with LogFile.choose(None, tmp_path, "demo") as log:
+        log.handle(Notice(message="hello"))
+    names = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert len(names) == KEPT
+    assert log.path.name in names
+    assert "old-00.log" not in names
+
+
+def test_a_named_log_that_cannot_be_written_is_refused_before_the_build(tmp_path):
+    with pytest.raises(HostError, match="cannot be written"):
+        LogFile.choose(tmp_path / "missing" / "log", tmp_path, "demo")
+    with pytest.raises(HostError, match="cannot be written"):
+        LogFile.choose(tmp_path, tmp_path, "demo")
+
+
+# -- tables and the reference
+
+
+def test_columns_are_aligned_and_the_last_is_not_padded():
+    assert table(("A", "LONG"), [("x", "y"), ("long", "z")]) == "A     LONG\nx     y\nlong  z\n"
+    assert table(("", ""), []) == ""
+
+
+def test_the_reference_is_that_of_the_code():
+    page = Path(__file__).parents[4] / "docs" / "commands.md"
+    text = page.read_text()
+    assert reference.refreshed(text) == text, f"python -m imagewright.cli.reference {page}"
+    for name in reference.TABLES:
+        assert f"<!-- options: {name} -->" in text
