@@ -1,0 +1,93 @@
+"""The system calls that Python has no function for. Linux on 64-bit machines."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_SLAVE = 0x80000
+MNT_DETACH = 2
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_SYS_PIVOT_ROOT = 155
+_SYS_MOUNT_SETATTR = 442
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_MOUNT_ATTR_RDONLY = 0x1
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces behind (unshare(2))."""
+    _check(_LIBC.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount (mount(2))."""
+    _check(
+        _LIBC.mount(source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode()),
+        f"mount {kind or source} at {target}",
+    )
+
+
+def unmount(target: str) -> None:
+    """Detach a mount with everything below it (umount2(2))."""
+    _check(_LIBC.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make ``new`` the root of the mount namespace (pivot_root(2))."""
+    _check(_LIBC.syscall(_SYS_PIVOT_ROOT, new.encode(), old.encode()), "pivot_root")
+
+
+def make_read_only(target: str) -> None:
+    """Make a mount and everything below it read only (mount_setattr(2), Linux 5.12)."""
+    attributes = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    _check(
+        _LIBC.syscall(
+            _SYS_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, attributes, ctypes.c_size_t(len(attributes))
+        ),
+        f"make {target} read only",
+    )
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Have the kernel signal this process when its parent dies; a change of ids undoes it."""
+    _check(_LIBC.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl")
+
+
+def make_dumpable() -> None:
+    """Let this process read its own ``/proc/self`` after a change of ids."""
+    _check(_LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def bring_loopback_up() -> None:
+    """Set the loopback interface of this network namespace up (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(handle, 0x8913, request))[1]
+        fcntl.ioctl(handle, 0x8914, struct.pack("16sh14x", b"lo", flags | 1))
