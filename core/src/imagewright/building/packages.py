@@ -9,7 +9,6 @@ from filelock import FileLock
 from imagewright.building.environment import HOOKS, variables
 from imagewright.building.running import stage_hooks
 from imagewright.building.state import Building
-from imagewright.drivers import PackageManager
 from imagewright.plan import PlannedStep, digest_of
 from imagewright.sandbox.jobs import Bind, Job
 from imagewright.types import Command, Package
@@ -17,7 +16,7 @@ from imagewright.types import Command, Package
 
 def refresh_indexes(building: Building, planned: PlannedStep, layer: str) -> None:
     """Bring the indexes up to date, and date the build by them if the caller set no SOURCE_DATE_EPOCH."""
-    manager = _manager(building)
+    manager = building.prepared.package_manager
     _run(building, planned, manager.refresh(), layer)
     command = manager.moment()
     if command is not None and not building.epoch_fixed:
@@ -30,7 +29,7 @@ def refresh_indexes(building: Building, planned: PlannedStep, layer: str) -> Non
 def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
     """Ask what the transaction would bring, and record it as a fact."""
     refresh_indexes(building, planned, layer)
-    manager = _manager(building)
+    manager = building.prepared.package_manager
     names = building.prepared.plan.packages
     if not names:
         return
@@ -47,21 +46,13 @@ def install(building: Building, planned: PlannedStep, layer: str) -> None:
     """Install every package that was asked for."""
     names = building.prepared.plan.packages
     if names:
-        _run(building, planned, _manager(building).install(names), layer)
+        _run(building, planned, building.prepared.package_manager.install(names), layer)
 
 
 def installed(building: Building, planned: PlannedStep) -> tuple[Package, ...]:
     """Every package of the finished tree, for the manifest."""
     manager = building.prepared.package_manager
-    if manager is None:
-        return ()
     return manager.parse_listing(_run(building, planned, manager.listing(), None, quiet=True))
-
-
-def _manager(building: Building) -> PackageManager:
-    manager = building.prepared.package_manager
-    assert manager is not None  # a plan without one has no steps in this phase
-    return manager
 
 
 def _run(
@@ -76,7 +67,7 @@ def _run(
         if not quiet:
             building.output(line)
 
-    manager = _manager(building)
+    manager = building.prepared.package_manager
     with ExitStack() as held:
         binds = []
         for folder, name in manager.cache_folders().items():

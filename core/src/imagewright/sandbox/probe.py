@@ -38,16 +38,12 @@ def problems() -> tuple[HostError, ...]:
         return tuple(found)
     try:
         with tempfile.TemporaryDirectory(prefix="imagewright-probe-") as folder, Sandbox.open(Path(folder)) as sandbox:
-            sandbox.call(PythonJob(function="imagewright.sandbox.probe:nothing"), lambda line: None)
+            sandbox.call(PythonJob(function="imagewright.sandbox.chores:nothing"), lambda line: None)
     except HostError as error:
         found.append(_explained(error))
     except ImagewrightError as error:
         found.append(HostError("no-sandbox", f"a sandbox does not work here: {error.message}", cause=error.cause))
     return tuple(found)
-
-
-def nothing() -> None:
-    """Do nothing, in the sandbox."""
 
 
 def restricted_by_apparmor() -> bool:

@@ -58,7 +58,7 @@ class Sandbox:
             )
         sandbox = cls(work, process, ours, mapping)
         try:
-            wire.send(ours, {"path": sys.path, "preload": list(preload), "work": str(work.absolute())})
+            wire.send(ours, {"path": sys.path, "preload": ["imagewright.sandbox.chores", *preload], "work": str(work.absolute())})
             answer = wire.receive(ours)
             if answer is None or "pid" not in answer[0]:
                 raise _refused(answer[0] if answer else {"error": "the launcher ended", "errno": 0})
@@ -154,7 +154,7 @@ class Sandbox:
         if os.path.lexists(path):
             inside = f"{WORK}/{path.relative_to(self._work)}"
             self.call(
-                PythonJob(function="imagewright.sandbox.removing:remove", arguments={"path": inside}), lambda line: None
+                PythonJob(function="imagewright.sandbox.chores:remove", arguments={"path": inside}), lambda line: None
             )
 
     def _serve(
