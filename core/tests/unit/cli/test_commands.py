@@ -269,15 +269,25 @@ def test_each_shell_has_a_script_for_every_command(tmp_path, shell):
 # -- doctor
 
 
-def test_the_set_up_mends_a_checkout_and_apt_mends_the_rest(monkeypatch):
+def test_the_set_up_mends_a_checkout_and_apt_mends_the_rest(monkeypatch, tmp_path):
     lacking = (
         Finding(subject="tools", verdict="lacking", detail="", mend="sudo apt-get install b a"),
         Finding(subject="more tools", verdict="lacking", detail="", mend="sudo apt-get install c a"),
         Finding(subject="kvm", verdict="note", detail="", mend="sudo apt-get install d"),
     )
-    assert doctor.the_command(lacking).endswith("setup")
+    switch = Finding(subject="n", verdict="lacking", detail="", mend="sudo sysctl -w a=1")
+    ids = Finding(subject="n", verdict="lacking", detail="", mend="sudo usermod x (or: make setup)")
+    advice = Finding(subject="n", verdict="lacking", detail="", mend="build on another host")
+    monkeypatch.setattr(doctor, "checkout", lambda: tmp_path)
+    assert doctor.the_command(lacking) == f"make -C {tmp_path} setup"
+    assert doctor.the_command((ids, switch)) == f"make -C {tmp_path} setup && sudo sysctl -w a=1"
+    assert doctor.the_command((switch,)) == "sudo sysctl -w a=1"
+    assert doctor.the_command((advice,)) == ""
+    monkeypatch.chdir(tmp_path)
+    assert doctor.the_command(lacking) == "make setup"
     monkeypatch.setattr(doctor, "checkout", lambda: None)
     assert doctor.the_command(lacking) == "sudo apt-get install a b c"
+    assert doctor.the_command((*lacking, ids)) == "sudo apt-get install a b c && sudo usermod x"
     assert doctor.the_command(lacking[2:]) == "sudo apt-get install d"
     assert doctor.the_command(()) == ""
 

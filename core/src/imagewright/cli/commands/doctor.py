@@ -68,14 +68,21 @@ def the_command(found: tuple[Finding, ...]) -> str:
 
     What is lacking comes first; only where nothing is, the command is for what is merely not so good.
     """
-    lacking = [finding for finding in found if finding.verdict == "lacking" and finding.mend]
-    top = checkout()
-    if lacking and top is not None:
-        return "make setup" if top == Path.cwd() else f"make -C {top} setup"
-    mends = [finding.mend for finding in lacking or found]
+    lacking = [finding for finding in found if finding.verdict == "lacking"]
+    mends = [_command_in(finding.mend) for finding in lacking or found]
     packages = {name for mend in mends if mend.startswith(_APT) for name in mend.removeprefix(_APT).split()}
-    others = dict.fromkeys(mend for mend in mends if mend.startswith("sudo ") and not mend.startswith(_APT))
-    return " && ".join([*([_APT + " ".join(sorted(packages))] if packages else []), *others])
+    commands = [_APT + " ".join(sorted(packages))] if packages else []
+    top = checkout()
+    if lacking and top is not None and (packages or any(_SET_UP in finding.mend for finding in lacking)):
+        commands = [_SET_UP if top == Path.cwd() else f"make -C {top} setup"]
+        mends = [mend for mend, finding in zip(mends, lacking, strict=True) if _SET_UP not in finding.mend]
+    commands += [mend for mend in mends if mend and not mend.startswith(_APT)]
+    return " && ".join(dict.fromkeys(commands))
+
+
+def _command_in(mend: str) -> str:
+    """The command that a hint begins with, if it does."""
+    return mend.removesuffix(f" (or: {_SET_UP})") if mend.startswith("sudo ") else ""
 
 
 def checkout() -> Path | None:
@@ -85,6 +92,7 @@ def checkout() -> Path | None:
 
 
 _APT = "sudo apt-get install "
+_SET_UP = "make setup"
 
 
 def _tools(purpose: Purpose) -> Finding:
@@ -141,5 +149,5 @@ def _line(finding: Finding, colour: bool) -> str:
     word = finding.verdict.ljust(len("lacking"))
     shown = f"\x1b[{code}m{word}\x1b[0m" if colour else word
     # What is no command is advice, and stands where the trouble is.
-    advice = f"\n{'':9}{finding.mend}" if finding.mend and not finding.mend.startswith("sudo ") else ""
+    advice = f"\n{'':9}{finding.mend}" if finding.mend and not _command_in(finding.mend) else ""
     return f"{shown}  {finding.subject}: {finding.detail}{advice}\n"
