@@ -99,10 +99,13 @@ class PackContract:
                 f"the parameter {parameter.name} is required and has a default"
             )
 
-    def test_scripts_name_their_interpreter(self, flavour: str, image_kit: ImageKit) -> None:
-        """A script without ``#!`` starts in a shell only, and the builder is none."""
-        for name, script in self.scripts(image_kit, flavour):
-            assert script.content.startswith((b"#!", b"\x7fELF")), f"{name} does not begin with #!"
+    def test_a_directory_flavour_has_a_readme(self, flavour: str, image_kit: ImageKit) -> None:
+        """``imagewright flavours show`` shows it: what the flavour is for."""
+        origin = self.chosen(image_kit, flavour).origin
+        if not origin.distribution:
+            readme = Path(origin.location, "README.md")
+            assert readme.is_file(), f"write {readme}"
+            assert readme.read_text().strip(), f"{readme} is empty"
 
     def test_scripts_pass_shellcheck(self, flavour: str, image_kit: ImageKit, tmp_path: Path) -> None:
         """The warnings of shellcheck, if it is installed; at least the shell can read every script."""

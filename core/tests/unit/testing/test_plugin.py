@@ -32,12 +32,13 @@ def test_the_fixtures_are_there_without_any_configuration(tmp_path: Path) -> Non
 GOOD = {
     "flavour.toml": 'summary = "greets"\n[parameters.whom]\nhelp = "whom to greet"\n',
     "install.d/10-greet": "#!/bin/sh\nset -eu\necho hello\n",
+    "README.md": "# greeter\n",
 }
 
 BAD = {
     "test_the_flavour_has_a_summary_of_one_line": {"flavour.toml": ""},
     "test_parameters_are_explained": {"flavour.toml": 'summary = "greets"\n[parameters.whom]\ntype = "string"\n'},
-    "test_scripts_name_their_interpreter": {"install.d/10-greet": "echo hello\n"},
+    "test_a_directory_flavour_has_a_readme": {"README.md": "\n"},
     "test_scripts_pass_shellcheck": {"install.d/10-greet": "#!/bin/sh\nif true\n"},
 }
 
