@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from imagewright.plan import CORE, ChosenFlavour, PlannedStep
-from imagewright.planning.keys import masked
+from imagewright.plan import CORE, ChosenFlavour, Plan, PlannedStep
+from imagewright.planning.coresteps import RESOLVE
+from imagewright.planning.keys import DISK_SIZE, EXTRA_DATA, PACKAGE_VERSIONS, masked
 from imagewright.planning.parameters import Secret
 from imagewright.planning.prepared import Prepared
-from imagewright.types import Action, Call, Command, Layout, Origin, Packages, Put, Script, Size
+from imagewright.types import Action, Call, Command, Layout, Origin, Packages, Phase, Put, Script, Size
 
 SCHEMA = 1
 
@@ -28,8 +29,20 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
         "packages": [{"name": name, "wanted_by": list(prepared.wanted.get(name, ()))} for name in plan.packages],
         "skipped": list(plan.skipped),
         "overridden": [{"flavour": name, "place": place} for name, place in plan.overridden],
+        "facts": _facts(prepared.plan),
         "steps": [_step(step, prepared.secrets) for step in plan.steps],
     }
+
+
+def _facts(plan: Plan) -> dict[str, list[str]]:
+    """For each fact that some step depends on, the steps that find it out."""
+    found_by = {
+        EXTRA_DATA: [step.name for step in plan.of(Phase.EXTRA_DATA)],
+        PACKAGE_VERSIONS: [f"{Phase.PACKAGES}/{RESOLVE}"],
+        DISK_SIZE: [step.name for step in plan.of(Phase.BLOCK_DEVICE_SIZE)],
+    }
+    names = dict.fromkeys(fact for step in plan.steps for fact in step.facts)
+    return {name: found_by.get(name, []) for name in names}
 
 
 def _flavour(flavour: ChosenFlavour) -> dict[str, Any]:

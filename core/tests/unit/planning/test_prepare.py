@@ -322,6 +322,7 @@ def test_the_document_says_for_every_step_who_gave_it_and_survives_json(shelf):
     assert document["steps"][1]["distribution"] == "imagewright"
     assert document["steps"][1]["version"]
     assert document["steps"][-1]["depends_on"] == [PACKAGE_VERSIONS]
+    assert document["facts"] == {PACKAGE_VERSIONS: ["packages/10-resolve"]}
     assert document["flavours"][1]["place"] == str(shelf.folder / "web")
 
 
