@@ -15,7 +15,7 @@ def write_tree(tree: Tree, folder: Path, origin: Origin) -> None:
 
     Raises StepFailed if a source of the tree cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_parents(folder, Path("/"))
     folder.chmod(0o755)
     for entry in tree.entries:
         path = folder / entry.path
