@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,8 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     functions = {
         module_of(step.step.action.function) for step in prepared.plan.steps if isinstance(step.step.action, Call)
     }
+    # nothing of the caller's umask may reach the image, and mapped root must be able to read what is staged for it
+    umask = os.umask(0o022)
     try:
         with work_folder(work, preload=(*PRELOAD, *sorted(functions))) as (folder, sandbox):
             epoch = request.environment.get("SOURCE_DATE_EPOCH", "")
@@ -93,6 +96,8 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
         if full is None:
             raise
         raise full from error
+    finally:
+        os.umask(umask)
     monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
     return result
 

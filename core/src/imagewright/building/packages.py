@@ -14,32 +14,25 @@ from imagewright.sandbox.jobs import Bind, Job
 from imagewright.types import Command, Package
 
 
-def refresh_indexes(building: Building, planned: PlannedStep, layer: str) -> None:
-    """Bring the indexes up to date, and date the build by them if the caller set no SOURCE_DATE_EPOCH."""
+def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
+    """Refresh the indexes, date the build by them, and record as a fact what the transaction would bring."""
     manager = building.prepared.package_manager
     _run(building, planned, manager.refresh(), layer)
-    command = manager.moment()
-    if command is not None and not building.epoch_fixed:
-        text = _run(building, planned, command, None).strip()
-        if text.isdigit():
-            building.epoch = int(text)
-            building.fact("packages dated", text)
-
-
-def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
-    """Ask what the transaction would bring, and record it as a fact."""
-    refresh_indexes(building, planned, layer)
-    manager = building.prepared.package_manager
-    names = building.prepared.plan.packages
-    if not names:
-        return
+    # what follows reads what the refresh wrote, and keeps nothing
     building.layers.append(layer)
     try:
-        found = manager.parse_resolution(_run(building, planned, manager.resolve(names), None))
+        if not building.epoch_fixed:
+            text = _run(building, planned, manager.moment(), None).strip()
+            if text.isdigit():
+                building.epoch = int(text)
+                building.fact("packages dated", text)
+        names = building.prepared.plan.packages
+        if names:
+            found = manager.parse_resolution(_run(building, planned, manager.resolve(names), None))
+            versions = [(package.name, package.version, package.digest) for package in found]
+            building.fact("package versions", digest_of(versions))
     finally:
         building.layers.remove(layer)
-    versions = [(package.name, package.version, package.digest) for package in found]
-    building.fact("package versions", digest_of(versions))
 
 
 def install(building: Building, planned: PlannedStep, layer: str) -> None:

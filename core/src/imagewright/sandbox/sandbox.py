@@ -58,12 +58,16 @@ class Sandbox:
             )
         sandbox = cls(work, process, ours, mapping)
         try:
-            wire.send(ours, {"path": sys.path, "preload": ["imagewright.sandbox.chores", *preload], "work": str(work.absolute())})
+            modules = ["imagewright.sandbox.chores", *preload]
+            wire.send(ours, {"path": sys.path, "preload": modules, "work": str(work.absolute())})
             answer = wire.receive(ours)
             if answer is None or "pid" not in answer[0]:
                 raise _refused(answer[0] if answer else {"error": "the launcher ended", "errno": 0})
             write_mapping(process.pid, mapping)
-            sandbox.own(work / "layers")
+            if os.getuid() == 0:
+                # mapped root makes files in both; an ordinary user is mapped root
+                for folder in (work, work / "layers"):
+                    os.chown(folder, *mapping.root)
             wire.send(ours, {"mapped": True})
         except BaseException:
             sandbox.close()
