@@ -75,13 +75,15 @@ def make(
     extended += ",assume_storage_prezeroed=1" if blank else ""
     argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", _FEATURES, "-b", str(BLOCK), "-I", str(INODE), "-N", str(inodes)]
     argv += ["-U", uuid, "-L", label, "-E", extended]
-    argv += ["-d", source] if source is not None else []
+    argv += ["-d", str(Path(source).absolute())] if source is not None else []
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         settings = Path(name, "mke2fs.conf")
         settings.write_text(_SETTINGS)
+        # A path with a question mark would be taken for options, hence a link, and names without folders.
+        Path(name, "disk").symlink_to(disk.resolve())
         fixed = {"MKE2FS_CONFIG": str(settings), "E2FSPROGS_FAKE_TIME": str(moment)}
         try:
-            tools.run([*argv, str(disk), f"{size // 1024}k"], epoch=moment, extra=fixed)
+            tools.run([*argv, "disk", f"{size // 1024}k"], epoch=moment, extra=fixed, directory=Path(name))
         except StepFailed as failed:
             if any("Could not allocate" in line for line in failed.where):
                 raise too_small(content, size) from failed
@@ -182,12 +184,9 @@ def _fix_times(source: str | None, disk: Path, offset: int, epoch: int, fixed: d
         lines.append(f"sif <2> mode 0{stat.S_IFDIR | stat.S_IMODE(os.stat(source).st_mode):o}")
         mtime = min(int(os.stat(source).st_mtime), epoch)
         lines += [f"sif <2> mtime @{mtime}", f"sif <2> mtime_extra {extra_word(mtime)}"]
-    commands = scratch / "times.debugfs"
-    commands.write_text("\n".join(lines) + "\n")
-    # A name with a question mark would be taken for options, hence the link.
-    link = scratch / "disk"
-    link.symlink_to(disk.resolve())
-    done = tools.run(["debugfs", "-w", "-f", str(commands), f"{link}?offset={offset}"], epoch=epoch, extra=fixed)
+    (scratch / "times.debugfs").write_text("\n".join(lines) + "\n")
+    argv = ["debugfs", "-w", "-f", "times.debugfs", f"disk?offset={offset}"]
+    done = tools.run(argv, epoch=epoch, extra=fixed, directory=scratch)
     # debugfs ends with 0 whatever happens; its first line is its version.
     complaints = [line for line in done.stderr.decode(errors="replace").splitlines()[1:] if line.strip()]
     if complaints:

@@ -50,7 +50,10 @@ def place(layout: Layout, size: int, disk_uuid: str) -> tuple[PlacedPartition, .
         raise PlanError(
             "image-too-small",
             f"The partitions need {sizes.show(needed)}, but the disk has {sizes.show(size)}",
-            where=tuple(f"{partition.name}: {sizes.show(partition.size)}" for partition in layout.partitions),
+            where=tuple(
+                f"{partition.name}: {sizes.show(partition.size) if partition.size else 'what is left'}"
+                for partition in layout.partitions
+            ),
             hint="give a larger --image-size, or leave it out",
         )
     placed: list[PlacedPartition] = []

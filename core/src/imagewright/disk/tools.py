@@ -25,7 +25,8 @@ PACKAGES: Mapping[str, str] = {
 """The Debian package of every program that this room runs."""
 
 _VERSION_OPTION = {"mke2fs": "-V", "debugfs": "-V", "mkfs.vfat": "--help", "mmd": "--version", "mcopy": "--version"}
-_NO_SPACE = "No space left on device"
+# tar says only that a write was cut short.
+_NO_SPACE = ("No space left on device", "Disk quota exceeded", "Wrote only")
 _FILE_TOO_LARGE = "File too large"
 
 
@@ -82,7 +83,7 @@ def run(
 
 def failure(program: str, status: int, text: str) -> HostError | StepFailed:
     """The error for a program that failed: ``text`` is what it printed."""
-    if _NO_SPACE in text:
+    if any(sign in text for sign in _NO_SPACE):
         return disk_full(f"{program} could not write")
     if _FILE_TOO_LARGE in text or status == -signal.SIGXFSZ:
         return file_too_large(f"{program} could not write")

@@ -44,16 +44,18 @@ def make(
         kind = ["-F", "32"] if size >= _FAT32_FROM else []
         names = ["-n", label] if label else []
         tools.run(["mkfs.vfat", *kind, "--invariant", "-i", volume_id, *names, str(image)], epoch=moment)
-        # No settings of the host's: they name drives and change how names are kept.
+        # Names without folders: mtools take @@ in a path for an offset. And no settings of the host's, which name
+        # drives and change how names are kept.
         extra = {"MTOOLSRC": "/dev/null", "MTOOLS_SKIP_CHECK": "1"}
         made: set[str] = set()
         for number, (path, content) in enumerate(sorted(files.items())):
             for parent in reversed(PurePosixPath(path).parents[:-1]):
                 if str(parent) not in made:
-                    tools.run(["mmd", "-i", str(image), f"::{parent}"], epoch=moment, extra=extra)
+                    tools.run(["mmd", "-i", "vfat", f"::{parent}"], epoch=moment, extra=extra, directory=folder)
                     made.add(str(parent))
             part = folder / f"file{number}"
             part.write_bytes(content)
             os.utime(part, (moment, moment))
-            tools.run(["mcopy", "-m", "-i", str(image), str(part), f"::{path}"], epoch=moment, extra=extra)
+            argv = ["mcopy", "-m", "-i", "vfat", part.name, f"::{path}"]
+            tools.run(argv, epoch=moment, extra=extra, directory=folder)
         copy_sparse(image, disk, offset=offset)
