@@ -212,11 +212,10 @@ class ImageKit:
         from imagewright.sandbox import Sandbox
 
         clear_abandoned(self.work)
-        with Sandbox.open(self.work) as sandbox:
+        with Sandbox.open(self.folder) as sandbox:
             for path in sorted(self.cache.iterdir()):
                 sandbox.remove(path)
-        for path in self.cache.iterdir():
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(self.folder / "layers")
 
     # -- inner parts
 
