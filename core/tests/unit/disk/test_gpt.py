@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagewright.disk import gpt
 from imagewright.errors import ContractError, PlanError
@@ -63,6 +63,7 @@ def test_other_seeds_give_other_uuids() -> None:
     assert len({one.uuid for one in mine}) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 900 * MIB), min_size=1, max_size=6), st.integers(0, 6), st.integers(4 * MIB, 4 * GIB))
 def test_partitions_lie_aligned_in_order_within_the_disk_or_do_not_fit(sizes: list[int], at: int, size: int) -> None:
     partitions = [Partition(name=f"p{number}", type=LINUX, size=one) for number, one in enumerate(sizes)]

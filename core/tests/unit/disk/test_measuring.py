@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagewright.disk.inodes import extra_word
 from imagewright.disk.measuring import content_of, measure
@@ -31,6 +31,7 @@ def test_a_socket_needs_nothing_as_it_is_left_out(tmp_path: Path, monkeypatch: o
     assert measure(str(tmp_path)) == before
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**34 - 2**31 - 1))
 def test_a_time_and_its_extra_bits_read_back(seconds: int) -> None:
     low = (seconds + 2**31) % 2**32 - 2**31

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagewright.disk import ext4, sizes
 from imagewright.disk.measuring import BLOCK, Content
@@ -85,6 +85,7 @@ bounds_of = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(bounds_of, st.none() | st.integers(0, 64 * GIB), st.none() | st.integers(MIB, 64 * GIB))
 def test_a_size_keeps_every_bound_or_is_a_conflict(
     bounds: list[sizes.Bound], content: int | None, requested: int | None
@@ -111,6 +112,7 @@ def test_a_size_keeps_every_bound_or_is_a_conflict(
         assert size >= (content or 0)
 
 
+@settings(deadline=None)
 @given(bounds_of, st.none() | st.integers(0, 64 * GIB), st.randoms())
 def test_the_order_of_bounds_plays_no_part(bounds: list[sizes.Bound], content: int | None, random: object) -> None:
     def outcome(given_bounds: list[sizes.Bound]) -> int | str:
@@ -124,6 +126,7 @@ def test_the_order_of_bounds_plays_no_part(bounds: list[sizes.Bound], content: i
     assert outcome(other) == outcome(bounds)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200 * GIB), st.integers(1, 2_000_000))
 def test_the_reserve_covers_the_tables_of_the_filesystem(data: int, inodes: int) -> None:
     content = Content(data=data // BLOCK * BLOCK + inodes * 16, inodes=inodes)
