@@ -7,9 +7,10 @@ import json
 import uuid
 from dataclasses import dataclass, field
 
+from imagewright import __version__
 from imagewright.types import Origin, Parameter, Phase, Plain, Step, Tree
 
-CORE = Origin(flavour="imagewright", distribution="imagewright")
+CORE = Origin(flavour="imagewright", distribution="imagewright", version=__version__)
 """Who gives the steps that the core adds."""
 
 

@@ -10,8 +10,9 @@ from imagewright.building.staging import tidy_modes, write_tree
 from imagewright.building.state import Building
 from imagewright.errors import ContractError
 from imagewright.plan import PlannedStep
+from imagewright.planning.keys import merged_hooks
 from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob
-from imagewright.types import Call, Command, Entry, Phase, Put, Script, Tree
+from imagewright.types import Call, Command, Phase, Put, Script
 
 CACHE = "/run/imagewright/cache"
 """Where a Python step in the tree finds what the caller's cache holds, read only."""
@@ -90,7 +91,7 @@ def run_on_host(building: Building, planned: PlannedStep, environment: dict[str,
         return ""
     if isinstance(action, Script):
         # beside its data files and what its flavour's other phases have, as the merged tree has it
-        write_tree(merged_hooks(building, planned), folder, planned.origin)
+        write_tree(merged_hooks(building.prepared.plan, planned.origin.flavour), folder, planned.origin)
     else:
         folder.mkdir(parents=True, exist_ok=True)
     script = str(folder / planned.phase.folder / planned.step.id)
@@ -152,28 +153,14 @@ def run_on_disk(building: Building, planned: PlannedStep, device: str) -> str:
 def stage_hooks(building: Building, planned: PlannedStep, name: str) -> Path:
     """Write the merged tree that the step sees at ``/tmp/in_target.d``, owned by mapped root."""
     folder = building.folder / "hooks" / name
-    write_tree(merged_hooks(building, planned), folder, planned.origin)
+    write_tree(merged_hooks(building.prepared.plan, planned.origin.flavour), folder, planned.origin)
     extra = building.folder / "extra"
-    if extra.is_dir():
+    # the tree's start and the one transaction see none of it, so that new data costs neither
+    if extra.is_dir() and planned.phase not in (Phase.ROOT, Phase.PACKAGES):
         subprocess.run(["cp", "-a", f"{extra}/.", str(folder)], check=True)
         tidy_modes(folder)
     building.sandbox.own(folder)
     return folder
-
-
-def merged_hooks(building: Building, planned: PlannedStep) -> Tree:
-    """The files of the step's own flavour and of those that it requires."""
-    plan = building.prepared.plan
-    own = plan.flavour(planned.origin.flavour)
-    if own is None:
-        return Tree()
-    names = (*own.requires, own.name)
-    entries: dict[str, Entry] = {}
-    for name in names:
-        chosen = plan.flavour(name)
-        if chosen is not None:
-            entries |= {entry.path: entry for entry in chosen.hooks.entries}
-    return Tree(tuple(entries[path] for path in sorted(entries)))
 
 
 def _argv(action: object, script: str, *, trace: bool) -> tuple[str, ...]:

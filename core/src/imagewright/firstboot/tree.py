@@ -36,6 +36,9 @@ def first_boot_tree(steps: Sequence[Step], environment: Mapping[str, str]) -> Tr
             content="".join(f'{name}="{_quoted(value)}"\n' for name, value in sorted(environment.items())).encode(),
         ),
     }
+    entries[f"{FOLDER}/first-boot.order"] = Entry(
+        path=f"{FOLDER}/first-boot.order", content="".join(f"{step.id}\n" for step in steps).encode()
+    )
     for step in steps:
         script = step.action
         path = join(SCRIPTS, step.id)

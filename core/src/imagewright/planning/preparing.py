@@ -10,7 +10,7 @@ from imagewright.discovery import Loaded
 from imagewright.drivers import PackageManager
 from imagewright.errors import PlanError, UsageError
 from imagewright.plan import CORE, ChosenFlavour, Plan
-from imagewright.planning.coresteps import package_steps
+from imagewright.planning.coresteps import first_boot_steps, package_steps
 from imagewright.planning.hooktrees import hook_tree
 from imagewright.planning.keys import planned
 from imagewright.planning.nopackages import NoPackages, no_packages
@@ -18,10 +18,10 @@ from imagewright.planning.ordering import Given, ordered
 from imagewright.planning.parameters import values_of
 from imagewright.planning.prepared import Prepared
 from imagewright.planning.selection import Selection, select
-from imagewright.planning.steps import PACKAGE_NAME, check_block_device, check_package_name, collect
-from imagewright.planning.variables import common_environment
+from imagewright.planning.steps import PACKAGE_NAME, Collected, check_block_device, check_package_name, collect
+from imagewright.planning.variables import as_text, common_environment
 from imagewright.request import Request
-from imagewright.types import BuildContext, Packages, Phase, Step
+from imagewright.types import BuildContext, Packages, Phase, Plain, Step
 
 CoreStep = tuple[Phase, Step]
 """A step that the core adds, with its phase."""
@@ -46,7 +46,14 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     has_manager = not isinstance(manager, NoPackages)
     if wanted and not has_manager:
         raise _no_manager(selection, wanted)
-    steps = _ordered(collected.steps, (*core_steps, *(package_steps(tuple(wanted)) if has_manager else ())))
+    environment = common_environment(context)
+    first_boot = [step for step, _origin in ordered(Phase.FIRST_BOOT, collected.steps[Phase.FIRST_BOOT])]
+    added = (
+        *core_steps,
+        *(package_steps(tuple(wanted)) if has_manager else ()),
+        *first_boot_steps(first_boot, environment | _first_boot_parameters(selection, collected, values)),
+    )
+    steps = _ordered(collected.steps, added)
     check_block_device(steps[Phase.BLOCK_DEVICE])
     chosen = tuple(
         ChosenFlavour(
@@ -64,7 +71,6 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
         for loaded in selection.flavours
     )
     system = selection.operating_system
-    environment = common_environment(context)
     plan = Plan(
         flavours=chosen,
         steps=planned(steps, chosen, environment),
@@ -147,6 +153,20 @@ def _no_manager(selection: Selection, wanted: Mapping[str, tuple[str, ...]]) -> 
         f"the operating system `{system}` has no package manager, and packages are wanted",
         where=tuple(f"{name}: wanted by {', '.join(who)}" for name, who in wanted.items()),
     )
+
+
+def _first_boot_parameters(
+    selection: Selection, collected: Collected, values: Mapping[str, Mapping[str, Plain]]
+) -> dict[str, str]:
+    """The parameters that first-boot scripts see in the booted image; secrets stay out of it."""
+    givers = {origin.flavour for _step, origin in collected.steps[Phase.FIRST_BOOT]}
+    return {
+        parameter.variable: as_text(values[loaded.name][parameter.name])
+        for loaded in selection.flavours
+        if loaded.name in givers
+        for parameter in loaded.metadata.parameters
+        if not parameter.secret
+    }
 
 
 def _ordered(

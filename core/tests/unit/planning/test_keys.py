@@ -49,6 +49,7 @@ def test_a_changed_script_changes_its_key_and_those_behind_it(web):
     assert changed(before, keys(web)) == [
         "install/20-other",
         "install/30-web",
+        "finalise/90-first-boot",
         "block-device/10-x",
         "first-boot/10-x",
     ]
