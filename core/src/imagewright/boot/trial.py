@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from imagewright.boot.errors import BootFailed
 from imagewright.boot.instance import Instance, new_instance_id
 from imagewright.boot.machine import Machine
 from imagewright.boot.running import RunningMachine, running
+from imagewright.boot.scratch import scratch
 from imagewright.boot.seeds import write_nocloud
 from imagewright.boot.ssh import CONNECTION_LOST, KeyPair, log_in, make_key
 
@@ -72,42 +72,36 @@ def try_image(trial: Trial, work: Path | None = None, *, report: Callable[[str],
     """Boot and check. The image is not changed; ``report`` is told what is going on.
 
     The machine's files live in a folder below ``work`` (None: the system's temporary folder); it is removed, but for
-    the logs if something failed. Raises HostError for what the host lacks and UsageError for an image that cannot be
-    read.
+    the logs if the login or a check failed. Raises HostError for what the host lacks and UsageError for an image that
+    cannot be read.
     """
     disk = Disk(path=trial.image.resolve(), format=format_of(trial.image), bus=trial.disk_bus)
     accelerator = probe()
     report(f"booting {trial.image} ({'UEFI' if trial.uefi else 'BIOS'}, {trial.disk_bus}, {accelerator.name})")
-    if work is not None:
-        work.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="imagewright-boot-", dir=work))
-    passed = False
-    try:
-        key = make_key(folder)
+    with scratch(work) as it:
+        key = make_key(it.path)
         instance = Instance(id=new_instance_id(), public_keys=(key.public,))
         machine = Machine(
             memory=trial.memory,
             firmware="uefi" if trial.uefi else "bios",
             disks=(disk,),
-            seeds=(write_nocloud(folder / "seed.iso", instance),),
+            seeds=(write_nocloud(it.path / "seed.iso", instance),),
         )
-        with running(machine, folder, accelerator=accelerator, notice=report) as it:
-            outcomes = tuple(_outcomes(trial, it, key, report))
-            passed = all(outcome.passed for outcome in outcomes)
+        with running(machine, it.path, accelerator=accelerator, notice=report) as guest:
+            outcomes = tuple(_outcomes(trial, guest, key, report))
+            it.keep_logs = not all(outcome.passed for outcome in outcomes)
             return Result(
                 image=trial.image,
                 accelerator=accelerator.name,
                 outcomes=outcomes,
-                console_log=None if passed else it.folder.console,
-                console_tail=() if passed else it.last_lines(),
+                console_log=guest.folder.console if it.keep_logs else None,
+                console_tail=guest.last_lines() if it.keep_logs else (),
             )
-    finally:
-        _clear(folder, keep_logs=not passed)
 
 
-def _outcomes(trial: Trial, it: RunningMachine, key: KeyPair, report: Callable[[str], None]) -> Iterator[Outcome]:
+def _outcomes(trial: Trial, guest: RunningMachine, key: KeyPair, report: Callable[[str], None]) -> Iterator[Outcome]:
     try:
-        login = log_in(it, trial.user, key.private, timeout=trial.timeout)
+        login = log_in(guest, trial.user, key.private, timeout=trial.timeout)
     except BootFailed as error:
         words = [
             error.message,
@@ -115,9 +109,9 @@ def _outcomes(trial: Trial, it: RunningMachine, key: KeyPair, report: Callable[[
             *([error.hint] if error.hint else []),
         ]
         report(error.message)
-        yield Outcome(name=LOGIN, passed=False, seconds=it.seconds, output="\n".join(words))
+        yield Outcome(name=LOGIN, passed=False, seconds=guest.seconds, output="\n".join(words))
         return
-    seconds = it.seconds
+    seconds = guest.seconds
     report(f"login as {trial.user} after {seconds:.1f} s")
     yield Outcome(name=LOGIN, passed=True, seconds=seconds)
     for check in trial.checks:
@@ -131,11 +125,3 @@ def _outcomes(trial: Trial, it: RunningMachine, key: KeyPair, report: Callable[[
             output += f"({why.get(ran.status, f'exit status {ran.status}')})"
         report(f"{'passed' if ran.ok else 'FAILED'}: {check} ({ran.seconds:.1f} s)")
         yield Outcome(name=check, passed=ran.ok, seconds=ran.seconds, output=output)
-
-
-def _clear(folder: Path, *, keep_logs: bool) -> None:
-    for path in folder.iterdir():
-        if not (keep_logs and path.suffix == ".log"):
-            path.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
