@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,12 @@ def test_a_damaged_core_fails_with_what_grub_mkimage_said(tmp_path: Path) -> Non
     with pytest.raises(StepFailed, match="grub-mkimage ended with status") as caught:
         grub.bios_image(str(tmp_path), UUID, 1, tmp_path)
     assert caught.value.where
+
+
+@pytest.mark.skipif(shutil.which("grub-script-check") is None, reason="the host has no grub-script-check")
+def test_the_script_that_finds_the_root_filesystem_is_one_that_grub_reads(target: Path, tmp_path: Path) -> None:
+    image = grub.efi_image(str(target), UUID, 1, tmp_path)
+    start = image.index(b"if serial")
+    script = image[start : image.index(b"\0", start)]
+    assert script.count(UUID.encode()) == 3
+    subprocess.run(["grub-script-check"], input=script, check=True)
