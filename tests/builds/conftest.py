@@ -78,7 +78,7 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
                 "probe-stranger",
                 "probe",
                 types=("raw", "tar"),
-                image_size=3 * 2**29,
+                image_size=3 * 2**26,
                 release="first",
                 settings={"probe.token": "s3cr3t-t0ken"},
             )

@@ -120,7 +120,7 @@ def test_the_moment_is_that_of_the_packages(probed: Probed, phase: str) -> None:
 
 
 def test_the_image_size_is_given_in_whole_gib_rounded_up(probed: Probed) -> None:
-    assert probed.answers.variables("block-device-size")["IMAGE_SIZE"] == "2"
+    assert probed.answers.variables("block-device-size")["IMAGE_SIZE"] == "1"
 
 
 @pytest.mark.parametrize("phase", TARGET_PHASES)

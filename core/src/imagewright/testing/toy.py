@@ -94,6 +94,8 @@ class ToyPackageManager:
         proxy = environment.get("http_proxy", "")
         settings += f"http_proxy='{proxy}'\nexport http_proxy\n" if proxy else ""
         entries = [
+            # empty: a build shows the host's in its place, and the image has none
+            Entry(path="etc/resolv.conf"),
             Entry(path="etc/toypm.conf", content=settings.encode()),
             Entry(path=TOYPM.lstrip("/"), mode=0o755, content=script),
         ]
