@@ -128,6 +128,8 @@ def _lay_tools(building: Building) -> None:
     tree = manager.build_files({} if building.request.offline else building.request.environment) if manager else Tree()
     layers = building.folder / "layers"
     write_tree(tree, layers / "tools", CORE)
+    if not building.request.offline:
+        _lay_resolver(layers / "tools")
     (layers / "empty").mkdir(mode=0o755)
     lib = building.folder / "lib"
     write_tree(_lib(), lib, CORE)
@@ -135,6 +137,15 @@ def _lay_tools(building: Building) -> None:
         building.sandbox.own(folder)
     building.tools = ("tools",)
     building.layers.append("empty")
+
+
+def _lay_resolver(tools: Path) -> None:
+    """Let the tree resolve names as the host does, without a mount that a package's own file would be in the way of."""
+    try:
+        content = Path("/etc/resolv.conf").read_bytes()
+    except OSError:
+        return
+    write_tree(Tree((Entry(path="etc/resolv.conf", content=content),)), tools, CORE)
 
 
 def _lib() -> Tree:

@@ -51,7 +51,11 @@ def environment_for(prepared: Prepared, step: PlannedStep, caller: Mapping[str, 
     chosen = prepared.plan.flavour(step.origin.flavour)
     if chosen is not None:
         values = prepared.parameters.get(chosen.name, {})
-        environment |= {one.variable: as_text(values.get(one.name)) for one in chosen.parameters}
+        for one in chosen.parameters:
+            text = as_text(values.get(one.name))
+            # the long name never means anything else; the short one is as scripts of old expect it
+            environment[f"{chosen.name}_{one.name}".upper().replace("-", "_")] = text
+            environment[one.variable] = text
     return environment
 
 
