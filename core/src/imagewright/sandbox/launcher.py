@@ -1,85 +1,150 @@
 """The launcher: a small process that makes one user namespace and runs jobs in it, each in namespaces of its own.
 
 Standard library only, one thread: a process with threads cannot leave its user namespace. It keeps the caller's own
-ids until a job's files are bound, since those may lie where mapped root cannot go. It dies when its socket closes,
-and every job dies with it.
+ids until a job's files are opened, since those may lie where mapped root cannot go. It dies when its socket closes or
+the builder is gone, and every job dies with it.
+
+::
+
+    builder ── launcher        the caller's ids; makes the user namespace
+                └── keeper     makes a job's mount, PID, IPC, UTS and network namespaces; becomes mapped root
+                     └── init  process 1 of the job: finishes the mounts, reaps, and ends everything with the worker
+                          └── worker  the program, or the Python function
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
-import traceback
 from typing import Any, NoReturn
 
-from imagewright.errors import ImagewrightError
 from imagewright.sandbox import syscalls, views, wire
+from imagewright.sandbox.stack import mount_stack
+from imagewright.sandbox.worker import tell, work
 
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
+KILLED = 128 + signal.SIGKILL
+
+
+class _Orders:
+    """The builder's end of the conversation: its socket, and the process itself."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self._builder: int | None = None
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN | select.POLLHUP)
+
+    def watch(self, builder: int) -> None:
+        """Also notice the end of the builder by its pidfd: somebody else may hold its socket."""
+        self._builder = builder
+        self._poll.register(builder, select.POLLIN)
+
+    def close(self) -> None:
+        """Leave the conversation to the launcher: a job must not reach the builder."""
+        self.channel.close()
+        if self._builder is not None:
+            os.close(self._builder)
+
+    def next(self, child: int | None = None) -> tuple[dict[str, Any], list[int]] | str:
+        """The next message, or "gone"; "ended" as soon as the process of the pidfd ``child`` has ended."""
+        if child is not None:
+            self._poll.register(child, select.POLLIN)
+        try:
+            ready = {descriptor for descriptor, _event in self._poll.poll()}
+        finally:
+            if child is not None:
+                self._poll.unregister(child)
+        if self._builder in ready:
+            return "gone"
+        if child in ready:
+            return "ended"
+        return wire.receive(self.channel) or "gone"
 
 
 def main() -> None:
     """Serve jobs until the other end of the socket, whose number is the first argument, is gone."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    received = wire.receive(channel)
-    if received is None:
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    orders = _Orders(socket.socket(fileno=int(sys.argv[1])))
+    first = orders.next()
+    if isinstance(first, str):
         return
-    setup = received[0]
+    setup, (builder,) = first
+    orders.watch(builder)
     sys.path.extend(folder for folder in setup["path"] if folder not in sys.path)
-    try:
-        for module in setup["preload"]:
+    for module in setup["preload"]:
+        try:
             importlib.import_module(module)
+        except Exception as error:
+            wire.send(orders.channel, {"module": module, "error": f"{type(error).__name__}: {error}"})
+            return
+    try:
         syscalls.unshare(syscalls.CLONE_NEWUSER)
-    except (ImportError, OSError) as error:
-        wire.send(channel, {"error": str(error), "errno": getattr(error, "errno", None) or 0})
+    except OSError as error:
+        wire.send(orders.channel, {"error": error.strerror, "errno": error.errno})
         return
-    wire.send(channel, {"pid": os.getpid()})
-    if wire.receive(channel) is None:
+    # a job's process 1 whose keeper was killed is waited for here, and with it all that ran in its namespace
+    syscalls.adopt_orphans()
+    wire.send(orders.channel, {"pid": os.getpid()})
+    if isinstance(orders.next(), str):
         return
     os.umask(0o022)
-    while (received := wire.receive(channel)) is not None:
+    # a root caller's Python may lie where mapped root cannot go
+    code = views.closed_to_strangers([sys.prefix, sys.base_prefix, *sys.path]) if setup["shifted"] else []
+    gc.freeze()
+    while not isinstance(received := orders.next(), str):
         job, descriptors = received
-        if job.get("kill"):  # the job ended before the message came
-            continue
-        _serve(channel, setup["work"], job, descriptors)
+        if not job.get("kill"):  # else the job ended before the message came
+            _serve(orders, {**job, "work": setup["work"], "code": code}, descriptors)
 
 
-def _serve(channel: socket.socket, work: str, job: dict[str, Any], descriptors: list[int]) -> None:
+def _serve(orders: _Orders, job: dict[str, Any], descriptors: list[int]) -> None:
+    launcher = os.getpid()
     keeper = os.fork()
     if keeper == 0:
-        with contextlib.suppress(BaseException):
-            channel.close()
-            _keep(work, job, descriptors)
-        os._exit(70)
+        try:
+            orders.close()
+            _keep(job, descriptors, launcher)
+        except Exception as error:
+            with contextlib.suppress(OSError):
+                _refuse(descriptors[1], f"{type(error).__name__}: {error}", 0, "launcher")
+        finally:
+            os._exit(70)
     for descriptor in descriptors:
         os.close(descriptor)
-    status = _await(channel, keeper)
-    wire.send(channel, {"status": status})
-
-
-def _await(channel: socket.socket, pid: int) -> int:
-    """Wait for a child's end; kill it when the build says so or is gone. Its exit status, 128+N for signal N."""
-    handle = os.pidfd_open(pid)
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    poll.register(channel, select.POLLIN | select.POLLHUP)
-    while True:
-        ready = {descriptor for descriptor, _event in poll.poll()}
-        if handle in ready:
-            break
-        message = wire.receive(channel)
-        os.kill(pid, signal.SIGKILL)
-        if message is None:
-            os.waitpid(pid, 0)
-            os._exit(0)
+    handle = os.pidfd_open(keeper)
+    answer = orders.next(handle)
+    if answer != "ended":
+        os.kill(keeper, signal.SIGKILL)
     os.close(handle)
-    return _status(os.waitpid(pid, 0)[1])
+    status = _wait_for_all(keeper)
+    if job["stack"] is not None:
+        shutil.rmtree(f"{job['work']}/layers/{_passing(keeper)}", ignore_errors=True)
+    if answer == "gone":
+        os._exit(0)
+    with contextlib.suppress(OSError):
+        wire.send(orders.channel, {"status": status})
+
+
+def _wait_for_all(keeper: int) -> int:
+    """Wait until nothing of a job is left; the exit status, 128+N for signal N."""
+    status = KILLED
+    while True:
+        try:
+            pid, raw = os.wait()
+        except ChildProcessError:
+            return status
+        if pid == keeper:
+            status = _status(raw)
 
 
 def _status(raw: int) -> int:
@@ -87,50 +152,74 @@ def _status(raw: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _keep(work: str, job: dict[str, Any], descriptors: list[int]) -> NoReturn:
+def _passing(keeper: int) -> str:
+    """The folder beside the layers that lasts as long as a job."""
+    return f".job-{keeper}"
+
+
+def _keep(job: dict[str, Any], descriptors: list[int], launcher: int) -> NoReturn:
     """Make the job's namespaces and view, and stay outside its PID namespace until it ends."""
     syscalls.die_with_parent(signal.SIGKILL)
     output, result = descriptors[0], descriptors[1]
     stdin = descriptors[2] if len(descriptors) > 2 else os.open("/dev/null", os.O_RDONLY)
+    stage = "namespaces"
     try:
         flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
         syscalls.unshare(flags | (0 if job["network"] else syscalls.CLONE_NEWNET))
-        reached = views.reach_as_caller(work, job["binds"])
+        stage = "files"
+        reached = views.Reached(job["work"], job["binds"], [] if job["inside"] else job["code"])
+        stage = "namespaces"
         os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         syscalls.make_dumpable()
+        # the change of ids undid it; the launcher may have died meanwhile
         syscalls.die_with_parent(signal.SIGKILL)
+        if os.getppid() != launcher:
+            os._exit(KILLED)
         if not job["network"]:
             syscalls.bring_loopback_up()
         socket.sethostname("localhost")
-        views.park(*reached)
-        views.mount_stack(job["stack"], inside=job["inside"])
+        stage = "mounts"
+        views.park(reached)
+        if job["stack"] is not None:
+            stage = "layers"
+            resolver = job["inside"] and job["network"] and bool(reached.names)
+            targets = [bind["target"] for bind in job["binds"]]
+            passing = _passing(os.getpid())
+            mount_stack(job["stack"], passing, inside=job["inside"], resolver=resolver, binds=targets)
     except OSError as error:
-        _tell(result, {"setup": str(error), "errno": error.errno})
+        _refuse(result, _said(error), error.errno, stage)
         os._exit(1)
+    leash, held = os.pipe()
     first = os.fork()
     if first == 0:
-        _be_init(job, output, result, stdin)
-    for descriptor in (output, result, stdin):
+        os.close(held)
+        _be_init(job, output, result, stdin, leash)
+    for descriptor in (output, result, stdin, leash):
         os.close(descriptor)
     os._exit(_status(os.waitpid(first, 0)[1]))
 
 
-def _be_init(job: dict[str, Any], output: int, result: int, stdin: int) -> NoReturn:
+def _be_init(job: dict[str, Any], output: int, result: int, stdin: int, leash: int) -> NoReturn:
     """Be process 1 of the job: start it, reap what it leaves, and end everything with it."""
     try:
         syscalls.die_with_parent(signal.SIGKILL)
+        watch = select.poll()
+        watch.register(leash, select.POLLHUP)
+        if watch.poll(0):  # the keeper died before the line above
+            os._exit(KILLED)
+        os.close(leash)
         if job["inside"]:
             views.dress_inside(job["binds"], network=job["network"])
         else:
             views.dress_outside(job["binds"])
     except OSError as error:
-        _tell(result, {"setup": str(error), "errno": error.errno})
+        _refuse(result, _said(error), error.errno, "view")
         os._exit(1)
     worker = os.fork()
     if worker == 0:
-        _work(job, output, result, stdin)
+        work(job, output, result, stdin)
     for descriptor in (output, result, stdin):
         os.close(descriptor)
     while True:
@@ -139,68 +228,13 @@ def _be_init(job: dict[str, Any], output: int, result: int, stdin: int) -> NoRet
             os._exit(min(_status(raw), 255))
 
 
-def _work(job: dict[str, Any], output: int, result: int, stdin: int) -> NoReturn:
-    os.setsid()
-    os.dup2(stdin, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    os.umask(0o022)
-    if "function" in job:
-        _call(job, result)
-    os.closerange(3, 1 << 16)
-    try:
-        os.chdir(job["directory"])
-        os.execvpe(job["argv"][0], job["argv"], job["environment"])  # noqa: S606 - argv as given
-    except FileNotFoundError:
-        _complain(f"{job['argv'][0]}: not found")
-        os._exit(NOT_FOUND)
-    except OSError as error:
-        _complain(f"{job['argv'][0]}: {error.strerror}")
-        os._exit(NOT_EXECUTABLE)
+def _refuse(result: int, text: str, number: int | None, stage: str) -> None:
+    """Tell the builder that a job's view cannot be made."""
+    tell(result, json.dumps({"setup": text, "errno": number or 0, "stage": stage}).encode())
 
 
-def _call(job: dict[str, Any], result: int) -> NoReturn:
-    """Call a Python function and send what it returns, or the error it raises."""
-    os.environ.clear()
-    os.environ.update(job["environment"])
-    os.chdir("/")
-    module, _, name = job["function"].partition(":")
-    sys.stdout = sys.stderr = open(1, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
-    try:
-        value = getattr(importlib.import_module(module), name)(**job["arguments"])
-        _tell(result, {"value": value})
-        os._exit(0)
-    except ImagewrightError as error:
-        _tell(
-            result,
-            {
-                "raised": type(error).__name__,
-                "reference": error.reference,
-                "message": error.message,
-                "where": list(error.where),
-                "cause": error.cause,
-                "hint": error.hint,
-            },
-        )
-    except OSError as error:
-        _tell(result, {"broken": str(error), "errno": error.errno})
-    except BaseException as error:
-        traceback.print_exc()
-        sys.stdout.flush()
-        _tell(result, {"broken": f"{type(error).__name__}: {error}"})
-    os._exit(1)
-
-
-def _tell(result: int, message: dict[str, Any]) -> None:
-    data = json.dumps(message).encode()
-    while data:
-        data = data[os.write(result, data) :]
-
-
-def _complain(text: str) -> None:
-    os.write(2, f"{text}\n".encode())
+def _said(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -10,14 +11,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from imagewright import errors
-from imagewright.errors import HostError, ImagewrightError, StepFailed
+from imagewright.errors import ContractError, HostError, ImagewrightError, StepFailed
 from imagewright.sandbox import wire
 from imagewright.sandbox.jobs import WORK, Job, PythonJob
 from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mapping
@@ -29,50 +31,90 @@ LONGEST_LINE = 8192
 class Sandbox:
     """One user namespace with its launcher; not for use by two threads at once.
 
-    Layers are folders below ``layers`` in the work folder. Renaming a folder that lies in a lower layer gives EXDEV.
+    Layers are folders below ``layers`` in the work folder; one that is a job's ``upper`` is made if it is not there.
+    What a job writes is not synchronised to the disk: who keeps a layer beyond the build does that.
+    Renaming a folder that lies in a lower layer gives EXDEV. A root caller's ids mean nobody inside: what root stages
+    for a job must be readable for everybody, or be given to root inside by :meth:`own`.
     """
 
-    def __init__(self, work: Path, process: subprocess.Popen[bytes], channel: socket.socket, mapping: Mapping) -> None:
+    def __init__(
+        self,
+        work: Path,
+        process: subprocess.Popen[bytes],
+        channel: socket.socket,
+        complaints: IO[bytes],
+        mapping: Mapping,
+    ) -> None:
         self._work = work
         self._process = process
         self._channel = channel
+        self._complaints = complaints
         self._mapping = mapping
 
     @classmethod
     def open(cls, work: Path, *, preload: Sequence[str] = ()) -> Self:
         """Start a launcher for the work folder; modules of ``preload`` are imported as the caller.
 
-        Raises HostError if this host makes no namespaces for the caller.
+        Raises HostError if this host makes no namespaces for the caller, ContractError if a module does not load.
         """
         mapping = mapping_of_caller()
         (work / "layers").mkdir(exist_ok=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the sandbox
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "imagewright.sandbox.launcher", str(theirs.fileno())],
+                # -P: no file of the current folder is taken for a module
+                [sys.executable, "-P", "-m", "imagewright.sandbox.launcher", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                # a job could open its process 1's descriptors: the caller's terminal is not among them
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
                 # a session of its own: ^C of the terminal reaches the build alone
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)},
+                env=_launcher_environment(),
             )
-        sandbox = cls(work, process, ours, mapping)
+        sandbox = cls(work, process, ours, complaints, mapping)
         try:
-            modules = ["imagewright.sandbox.chores", *preload]
-            wire.send(ours, {"path": sys.path, "preload": modules, "work": str(work.absolute())})
-            answer = wire.receive(ours)
-            if answer is None or "pid" not in answer[0]:
-                raise _refused(answer[0] if answer else {"error": "the launcher ended", "errno": 0})
-            write_mapping(process.pid, mapping)
-            if os.getuid() == 0:
-                # mapped root makes files in both; an ordinary user is mapped root
-                for folder in (work, work / "layers"):
-                    os.chown(folder, *mapping.root)
-            wire.send(ours, {"mapped": True})
+            sandbox._introduce(preload)
         except BaseException:
             sandbox.close()
             raise
         return sandbox
+
+    def _introduce(self, preload: Sequence[str]) -> None:
+        """Have the launcher make its namespace, and map its ids."""
+        modules = ["imagewright.sandbox.chores", *preload]
+        root = os.getuid() == 0
+        builder = os.pidfd_open(os.getpid())
+        try:
+            setup = {"path": sys.path, "preload": modules, "work": str(self._work.absolute()), "shifted": root}
+            wire.send(self._channel, setup, [builder])
+        except OSError as error:
+            raise self._gone() from error
+        finally:
+            os.close(builder)
+        received = wire.receive(self._channel)
+        if received is None:
+            raise self._gone()
+        answer = received[0]
+        if "module" in answer:
+            raise ContractError(
+                "module-not-loaded", f"the module {answer['module']} does not load", cause=answer["error"]
+            )
+        if "pid" not in answer:
+            raise HostError(
+                "no-user-namespaces",
+                f"the host makes no user namespace for you: {answer['error']}",
+                cause="they are switched off, or a container or a security module forbids them",
+                hint="imagewright doctor says what is wrong and what mends it",
+            )
+        write_mapping(self._process.pid, self._mapping)
+        if root:
+            # mapped root makes files in both; an ordinary user is mapped root
+            for folder in (self._work, self._work / "layers"):
+                os.chown(folder, *self._mapping.root)
+        wire.send(self._channel, {"mapped": True})
 
     def __enter__(self) -> Self:
         """The sandbox itself."""
@@ -85,13 +127,21 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the launcher and everything that runs in it."""
+        """End the launcher and everything that runs in it; when this returns nothing of it is left."""
         self._channel.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._complaints.close()
+
+    def terminate(self) -> None:
+        """Have the launcher and everything that runs in it end, without waiting; for signal handlers too."""
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
 
     def run(self, job: Job, on_output: Callable[[str], None]) -> int:
         """Run a program to its end; its exit status, 128+N if signal N killed it, 127 if there is no such program.
@@ -103,15 +153,15 @@ class Sandbox:
         with contextlib.ExitStack() as held:
             stdin = [held.enter_context(job.stdin.open("rb")).fileno()] if job.stdin else []
             status, result = self._serve(document, stdin, on_output)
-        if result and "setup" in result:
-            raise _no_view(result)
+        if result is not None:
+            raise no_view(result)
         return status
 
     def call(self, job: PythonJob, on_output: Callable[[str], None]) -> object:
         """Call a Python function as mapped root outside the tree; what it returns.
 
         Raises the ImagewrightError that the function raises, OSError for one of the system's, and StepFailed for
-        anything else that ends it.
+        anything else that ends it; its traceback is then among the output.
         """
         document = {**asdict(job), "binds": _binds(job.binds), "inside": False}
         status, result = self._serve(document, [], on_output)
@@ -122,12 +172,16 @@ class Sandbox:
         if "value" in result:
             return result["value"]
         if "setup" in result:
-            raise _no_view(result)
+            raise no_view(result)
         if "raised" in result:
             raise _raised(result)
         if result.get("errno"):
-            raise OSError(result["errno"], result["broken"])
-        raise StepFailed("function-failed", f"the function {job.function} failed: {result['broken']}")
+            raise OSError(result["errno"], result["broken"], *_two_names(result["files"]))
+        raise StepFailed(
+            "function-failed",
+            f"the function {job.function} failed: {result['broken']}",
+            where=(f"place: {result['place']}",),
+        )
 
     def own(self, path: Path) -> None:
         """Make a folder of the caller's, with what is in it, root's inside; an ordinary user's is that already."""
@@ -166,28 +220,51 @@ class Sandbox:
     ) -> tuple[int, dict[str, Any] | None]:
         output, output_end = os.pipe()
         result, result_end = os.pipe()
+        # whoever a job becomes may open /dev/stdout and /dev/stderr
+        os.fchmod(output_end, 0o666)  # noqa: S103
         try:
             try:
                 wire.send(self._channel, document, [output_end, result_end, *stdin])
             except OSError as error:
-                raise HostError("launcher-gone", "the launcher of the sandbox ended", cause=str(error)) from error
+                raise self._gone() from error
             finally:
                 os.close(output_end)
                 os.close(result_end)
             try:
                 answer = _follow(output, result, on_output)
             except BaseException:
-                with contextlib.suppress(OSError):
-                    wire.send(self._channel, {"kill": True})
-                    wire.receive(self._channel)
+                self._abort()
                 raise
             ended = wire.receive(self._channel)
         finally:
             os.close(output)
             os.close(result)
         if ended is None:
-            raise HostError("launcher-gone", "the launcher of the sandbox ended", cause="it was killed")
+            raise self._gone()
         return int(ended[0]["status"]), json.loads(answer) if answer else None
+
+    def _abort(self) -> None:
+        """Kill the running job and wait for its end; whoever interrupts that loses the launcher."""
+        try:
+            with contextlib.suppress(OSError):
+                wire.send(self._channel, {"kill": True})
+                wire.receive(self._channel)
+        except BaseException:
+            self.terminate()
+            raise
+
+    def _gone(self) -> HostError:
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        self._complaints.seek(0)
+        last = self._complaints.read().decode(errors="replace").strip().rsplit("\n", 1)[-1]
+        return HostError(
+            "launcher-gone",
+            "the launcher of the sandbox ended",
+            cause=last or "something killed it, perhaps for want of memory",
+        )
 
 
 def _follow(output: int, result: int, on_output: Callable[[str], None]) -> bytes:
@@ -209,8 +286,9 @@ def _follow(output: int, result: int, on_output: Callable[[str], None]) -> bytes
                 for line in lines:
                     _say(line, on_output)
                 while len(rest) > LONGEST_LINE:
-                    _say(rest[:LONGEST_LINE], on_output)
-                    rest = rest[LONGEST_LINE:]
+                    end = _cut(rest)
+                    _say(rest[:end], on_output)
+                    rest = rest[end:]
     if rest:
         _say(rest, on_output)
     return answer
@@ -219,8 +297,34 @@ def _follow(output: int, result: int, on_output: Callable[[str], None]) -> bytes
 def _say(line: bytes, on_output: Callable[[str], None]) -> None:
     # a carriage return redraws a line on a terminal; the last state is what counts
     text = line.rstrip(b"\r").rsplit(b"\r", 1)[-1]
-    for start in range(0, max(len(text), 1), LONGEST_LINE):
-        on_output(text[start : start + LONGEST_LINE].decode(errors="replace"))
+    while len(text) > LONGEST_LINE:
+        end = _cut(text)
+        on_output(text[:end].decode(errors="replace"))
+        text = text[end:]
+    on_output(text.decode(errors="replace"))
+
+
+def _cut(text: bytes) -> int:
+    """Where to end a piece of a line that is too long: not within a character of UTF-8."""
+    end = LONGEST_LINE
+    while end > LONGEST_LINE - 4 and text[end] & 0xC0 == 0x80:
+        end -= 1
+    return end
+
+
+def _launcher_environment() -> dict[str, str]:
+    """What Python needs to start, and nothing else: jobs can read the environment of their process 1."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "LD_LIBRARY_PATH") or name.startswith(("PYTHON", "COVERAGE", "COV_"))
+    }
+    folders = os.pathsep.join(folder for folder in sys.path if folder)
+    return {**kept, "LC_ALL": "C.UTF-8", "PYTHONPATH": folders}
+
+
+def _two_names(names: list[str]) -> tuple[Any, ...]:
+    return (names[0], None, names[1]) if len(names) > 1 else tuple(names)
 
 
 def _binds(binds: Sequence[Any]) -> list[dict[str, Any]]:
@@ -229,22 +333,21 @@ def _binds(binds: Sequence[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _refused(answer: dict[str, Any]) -> ImagewrightError:
-    return HostError(
-        "no-user-namespaces",
-        f"the host makes no user namespace for you: {answer['error']}",
-        cause="they are switched off, or a container or a security module forbids them",
-        hint="imagewright doctor says what is wrong and what mends it",
-    )
-
-
-def _no_view(result: dict[str, Any]) -> BaseException:
-    if result.get("errno") in (28, 122):  # ENOSPC, EDQUOT
-        return OSError(result["errno"], result["setup"])
+def no_view(result: dict[str, Any]) -> OSError | HostError:
+    """The error for a job whose view could not be made, from what its keeper or process 1 said."""
+    number, stage, text = result["errno"], result["stage"], result["setup"]
+    if number in (errno.ENOSPC, errno.EDQUOT) and stage != "namespaces":
+        return OSError(number, os.strerror(number))
+    causes = {
+        "namespaces": "the kernel, a container or a security module forbids them",
+        "files": "something that the step is to see is not there",
+        "layers": "the work folder lies on a filesystem that takes no overlay layers, or a layer is not there",
+    }
     return HostError(
         "no-sandbox-view",
-        f"the sandbox cannot make a step's view of the files: {result['setup']}",
-        cause="a container with a masked /proc, or a work folder on a filesystem that overlay mounts do not take",
+        f"the sandbox cannot make a step's view of the files: {text}",
+        where=(f"stage: {stage}",),
+        cause=causes.get(stage, "a container with a masked /proc, or a security module, forbids mounts"),
         hint="imagewright doctor says what is wrong; --work-dir names another folder",
     )
 

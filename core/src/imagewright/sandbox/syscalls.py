@@ -26,7 +26,8 @@ MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
-_SYS_PIVOT_ROOT = 155
+_PR_SET_CHILD_SUBREAPER = 36
+_SYS_PIVOT_ROOT = {"x86_64": 155, "ppc64le": 203, "s390x": 217}.get(os.uname().machine, 41)
 _SYS_MOUNT_SETATTR = 442
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -54,8 +55,8 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     )
 
 
-def unmount(target: str) -> None:
-    """Detach a mount with everything below it (umount2(2))."""
+def detach(target: str) -> None:
+    """Take a mount with everything below it out of sight (umount2(2))."""
     _check(_LIBC.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
 
 
@@ -78,6 +79,11 @@ def make_read_only(target: str) -> None:
 def die_with_parent(signal_number: int) -> None:
     """Have the kernel signal this process when its parent dies; a change of ids undoes it."""
     _check(_LIBC.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parent dies (prctl(2), child subreaper)."""
+    _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def make_dumpable() -> None:
