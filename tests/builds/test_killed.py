@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Builder:
         else:
             tools = kit.folder / "tools"
             tools.mkdir()
-            (tools / "qemu-img").write_text(SLEEPER)
+            (tools / "qemu-img").write_text(f"#!/bin/sh\nexec {NAP}\n")
             (tools / "qemu-img").chmod(0o755)
             environment["PATH"] = f"{tools}:{environment['PATH']}"
             arguments += ["toy"]
@@ -74,6 +75,11 @@ class Builder:
 def orphanage() -> Iterator[None]:
     adopt_orphans(on=True)
     yield
+    # what a failed test found must not be found by the next one again
+    for pid in descendants():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: reap() or not descendants(), "the end of the orphans")
     adopt_orphans(on=False)
 
 
@@ -102,7 +108,7 @@ def assert_nothing_runs(before: HostState, spaces: set[str]) -> None:
         reap()
         return not descendants() and not alive(spaces)
 
-    wait_until(over, f"the end of {descendants()} and {spaces}", seconds=20)
+    wait_until(over, f"the end of everything ({descendants()}, {spaces})", seconds=10)
     assert HostState.now() == before
 
 

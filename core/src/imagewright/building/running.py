@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
+from imagewright.building import guard
 from imagewright.building.environment import HOOKS, LIB_INSIDE, variables
 from imagewright.building.staging import tidy_modes, write_tree
 from imagewright.building.state import Building
@@ -97,9 +100,11 @@ def run_on_host(building: Building, planned: PlannedStep, environment: dict[str,
     script = str(folder / planned.phase.folder / planned.step.id)
     argv = _argv(action, script, trace=building.request.trace)
     printed: list[str] = []
+    told, tell = os.pipe()
     try:
+        # the guard ends with us, and with it all that the step started
         process = subprocess.Popen(
-            argv,
+            [sys.executable, "-I", "-S", guard.__file__, str(told), *argv],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -108,18 +113,23 @@ def run_on_host(building: Building, planned: PlannedStep, environment: dict[str,
             errors="replace",
             cwd=folder,
             umask=0o022,
+            pass_fds=(told,),
+            # ^C of the terminal reaches the build alone
+            start_new_session=True,
         )
-    except OSError as error:
-        raise building.failed(f"{_name(action, planned)} cannot start ({error.strerror}) and", 127) from error
+    except BaseException:
+        os.close(tell)
+        raise
+    finally:
+        os.close(told)
     with process:
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 printed.append(line)
                 building.output(line.rstrip("\n"))
-        except BaseException:
-            process.kill()
-            raise
+        finally:
+            os.close(tell)
     if process.returncode:
         status = process.returncode if process.returncode > 0 else 128 - process.returncode
         raise building.failed(_name(action, planned), status)

@@ -71,7 +71,8 @@ def run(
 
     Raises HostError if it is missing or the host's disk is full, StepFailed with its last lines if it fails.
     """
-    command = [find(argv[0]), *argv[1:]]
+    # it must not go on when the builder is killed
+    command = [find("setpriv"), "--pdeathsig", "KILL", "--", find(argv[0]), *argv[1:]]
     done = subprocess.run(
         command, input=data, capture_output=True, check=False, env=environment(epoch, extra), cwd=directory
     )
