@@ -75,7 +75,8 @@ def test_the_set_up_says_nothing_and_is_quick_where_nothing_is_missing(newcomer:
 
 def test_the_account_passes_the_tests_of_builds(newcomer: Any, said: str) -> None:
     report = newcomer.checkout / "report.xml"
-    newcomer.run(".venv/bin/python", "-m", "pytest", "-q", f"--junit-xml={report}", "tests/builds", minutes=20)
+    own = (f"--junit-xml={report}", f"--basetemp={newcomer.home / 'pytest'}")
+    newcomer.run(".venv/bin/python", "-m", "pytest", "-q", *own, "tests/builds", minutes=20)
     assert not newcomer.processes()
     # The gate counts these tests too.
     if wanted := os.environ.get("IMAGEWRIGHT_NEWCOMER_REPORT"):
