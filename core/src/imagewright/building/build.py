@@ -26,6 +26,7 @@ from imagewright.discovery import load_output
 from imagewright.disk.assembly import layout_json
 from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
 from imagewright.drivers import BuiltImage
+from imagewright.errors import StepFailed
 from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
 from imagewright.plan import CORE, PlannedStep
 from imagewright.planning import prepare
@@ -201,19 +202,31 @@ def _name_and_check(building: Building) -> str:
         building.output,
     )
     building.layers.append(layer)
-    ties = building.sandbox.call(
+    tied = _look(building, "ties")
+    if tied:
+        raise StepFailed(
+            "not-a-blank-slate",
+            "the tree is tied to one machine, so every copy of the image would be the same machine",
+            where=tuple(tied),
+            cause="a step made it and none took it away",
+            hint="remove it in the phase cleanup; what machines need of their own they make at their first boot",
+        )
+    building.fact("blank slate", "yes")
+    for sentence in _look(building, "open_accounts"):
+        building.monitor.handle(Notice(message=f"in the image, {sentence}", level="warning"))
+    return version
+
+
+def _look(building: Building, function: str) -> list[str]:
+    found = building.sandbox.call(
         PythonJob(
-            function="imagewright.building.inside:ties",
+            function=f"imagewright.building.inside:{function}",
             arguments={"target": TARGET},
             stack=building.stack(tools=False),
         ),
         building.output,
     )
-    found = ties if isinstance(ties, list) else []
-    for sentence in found:
-        building.monitor.handle(Notice(message=f"the image is tied to one machine: {sentence}", level="warning"))
-    building.fact("blank slate", "yes" if not found else "; ".join(str(tie) for tie in found))
-    return version
+    return [str(sentence) for sentence in found] if isinstance(found, list) else []
 
 
 def _needs(building: Building, kind: str) -> bool:
@@ -282,20 +295,10 @@ def _write_artefacts(
 ) -> BuildResult:
     output = building.request.output
     types = building.request.types
-    tar = building.folder / "tree.tar"
-    if _needs(building, "tar"):
-        building.sandbox.call(
-            PythonJob(
-                function="imagewright.disk.archive:write_tar",
-                arguments={"target": TARGET, "archive": f"{WORK}/tree.tar", "epoch": building.epoch},
-                stack=building.stack(tools=False),
-            ),
-            building.output,
-        )
     image = BuiltImage(
         name=building.prepared.context.image_name,
         raw=building.folder / "disk.raw" if disk else None,
-        tar=tar if tar.exists() else None,
+        tar=building.folder / "tree.tar" if _needs(building, "tar") else None,
         epoch=building.epoch,
     )
     finished = building.folder / "out"
@@ -305,6 +308,8 @@ def _write_artefacts(
     for number, kind in enumerate(sorted(types, key=lambda kind: (kind in ("raw", "tar"), kind)), start=1):
         driver = load_output(kind)
         with building.step("artefacts", kind, CORE, number, len(types)):
+            if driver.needs == "tar":
+                _write_tar(building)
             path = finished / f"{output.name}{driver.suffix}"
             driver.write(image, path)
             artefacts.append((path.name, path))
@@ -320,4 +325,15 @@ def _write_artefacts(
         paths=tuple(output.with_name(path.name) for path in files),
         manifest=document,
         seconds=time.monotonic() - begun,
+    )
+
+
+def _write_tar(building: Building) -> None:
+    building.sandbox.call(
+        PythonJob(
+            function="imagewright.disk.archive:write_tar",
+            arguments={"target": TARGET, "archive": f"{WORK}/tree.tar", "epoch": building.epoch},
+            stack=building.stack(tools=False),
+        ),
+        building.output,
     )

@@ -69,26 +69,29 @@ def name_image(*, target: str, image: str, version: str) -> None:
 
 def ties(*, target: str) -> list[str]:
     """What in the tree would tie an image to one machine, as sentences; empty for a blank slate."""
-    found = []
     root = Path(target)
-    for key in sorted(root.glob("etc/ssh/ssh_host_*")):
-        found.append(f"/{key.relative_to(root)} is a host key")
+    found = [f"/{key.relative_to(root)} is a host key" for key in sorted(root.glob("etc/ssh/ssh_host_*"))]
     machine_id = root / "etc/machine-id"
     if machine_id.is_file() and machine_id.read_text().strip() not in ("", "uninitialized"):
         found.append("/etc/machine-id is set")
-    for name in ("var/lib/systemd/random-seed", "var/lib/dbus/machine-id", "root/.bash_history", "root/.ssh/id_rsa"):
+    for name in ("var/lib/systemd/random-seed", "var/lib/dbus/machine-id", "root/.bash_history"):
         path = root / name
         if path.is_file() and not path.is_symlink() and path.read_bytes():
             found.append(f"/{name} holds what belongs to one machine")
-    shadow = root / "etc/shadow"
-    if shadow.is_file():
-        for line in shadow.read_text().splitlines():
-            account, _, rest = line.partition(":")
-            password = rest.split(":", 1)[0]
-            if password and password[0] not in "*!":
-                found.append(f"the account {account} has a usable password")
-            if not password:
-                found.append(f"the account {account} logs in without a password")
+    return found
+
+
+def open_accounts(*, target: str) -> list[str]:
+    """Accounts that a password, or none at all, opens (shadow(5)), as sentences."""
+    shadow = Path(target, "etc/shadow")
+    found = []
+    for line in shadow.read_text().splitlines() if shadow.is_file() else ():
+        account, _, rest = line.partition(":")
+        password = rest.split(":", 1)[0]
+        if not password:
+            found.append(f"the account {account} logs in without a password")
+        elif password[0] not in "*!":
+            found.append(f"the account {account} has a usable password")
     return found
 
 
