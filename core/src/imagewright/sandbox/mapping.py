@@ -35,45 +35,90 @@ def mapping_of_caller() -> Mapping:
 
     An ordinary user is root inside, and their subordinate ids are the others. Root's ids are shifted, never the same
     inside and outside: with the identity the host's files and ``/proc/sys`` would be open to hooks.
-    Raises HostError if an ordinary user has too few subordinate ids.
+    Raises HostError if there are too few ids.
     """
-    uid, gid = os.getuid(), os.getgid()
-    if uid == 0:
-        shifted = (ROOT_BASE, COUNT)
-        own_users = subordinate(Path("/etc/subuid"), 0) or shifted
-        own_groups = subordinate(Path("/etc/subgid"), 0) or shifted
-        return Mapping(uids=((0, own_users[0], COUNT),), gids=((0, own_groups[0], COUNT),))
-    users = subordinate(Path("/etc/subuid"), uid)
-    groups = subordinate(Path("/etc/subgid"), uid)
-    if users is None or groups is None:
-        name = _name(uid)
-        raise HostError(
-            "no-subordinate-ids",
-            f"the user {name} has no range of {COUNT - 1} subordinate ids",
-            where=("file: /etc/subuid" if users is None else "file: /etc/subgid",),
-            cause="files of an image belong to many users; each needs an id of the host to stand for it",
-            hint=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name} (or: make setup)",
+    if os.getuid() == 0:
+        return _mapping_of_root()
+    return mapping_of_user(os.getuid(), os.getgid(), Path("/etc/subuid"), Path("/etc/subgid"))
+
+
+def mapping_of_user(uid: int, gid: int, users: Path, groups: Path) -> Mapping:
+    """The mapping of an ordinary user, by files as /etc/subuid and /etc/subgid are.
+
+    Raises HostError if one of them gives the user no range that is large enough.
+    """
+    own = subordinate(users, uid, COUNT - 1)
+    own_groups = subordinate(groups, uid, COUNT - 1)
+    if own is not None and own_groups is not None:
+        return Mapping(
+            uids=((0, uid, 1), (1, own, COUNT - 1)),
+            gids=((0, gid, 1), (1, own_groups, COUNT - 1)),
         )
-    return Mapping(
-        uids=((0, uid, 1), (1, users[0], COUNT - 1)),
-        gids=((0, gid, 1), (1, groups[0], COUNT - 1)),
+    first = free_range(users, groups)
+    options = [
+        f"--add-sub{kind}s {first}-{first + COUNT - 1}"
+        for kind, found in (("uid", own), ("gid", own_groups))
+        if not found
+    ]
+    raise HostError(
+        "no-subordinate-ids",
+        f"the user {_name(uid)} has no range of {COUNT - 1} subordinate ids",
+        where=tuple(f"file: {file}" for file, found in ((users, own), (groups, own_groups)) if not found),
+        cause="files of an image belong to many users; each needs an id of the host to stand for it",
+        hint=f"sudo usermod {' '.join(options)} {_name(uid)}",
     )
 
 
-def subordinate(file: Path, uid: int) -> tuple[int, int] | None:
-    """The first range of at least 65535 ids that ``file`` (subuid(5)) gives the user: (first, count)."""
-    try:
-        lines = file.read_text().splitlines()
-    except OSError:
-        return None
+def _mapping_of_root() -> Mapping:
+    firsts = []
+    for kind in ("uid", "gid"):
+        own = subordinate(Path(f"/etc/sub{kind}"), 0, COUNT)
+        first = base_within(Path(f"/proc/self/{kind}_map").read_text(), ROOT_BASE if own is None else own)
+        if first is None:
+            raise HostError(
+                "too-few-ids",
+                f"root has too few {kind}s here to stand for those of an image",
+                cause=f"a container whose own user namespace has fewer than {2 * COUNT} ids",
+                hint="build on the host as an ordinary user, or give the container more ids",
+            )
+        firsts.append(first)
+    return Mapping(uids=((0, firsts[0], COUNT),), gids=((0, firsts[1], COUNT),))
+
+
+def base_within(text: str, wanted: int) -> int | None:
+    """Where a range of COUNT ids can start in a namespace with this ``uid_map``: ``wanted``, else as high as it goes.
+
+    Never below COUNT, where the accounts are; None if there is no such range.
+    """
+    ranges = [(int(words[0]), int(words[0]) + int(words[2])) for words in map(str.split, text.splitlines())]
+    if any(start <= wanted and wanted + COUNT <= end for start, end in ranges):
+        return wanted
+    return max((end - COUNT for start, end in ranges if end - COUNT >= max(start, COUNT)), default=None)
+
+
+def subordinate(file: Path, uid: int, count: int) -> int | None:
+    """Where the first range of at least ``count`` ids starts that ``file`` (subuid(5)) gives the user."""
     names = {str(uid), _name(uid)}
-    for line in lines:
-        parts = line.strip().split(":")
-        if len(parts) == 3 and parts[0] in names and parts[1].isdigit() and parts[2].isdigit():
-            first, count = int(parts[1]), int(parts[2])
-            if count >= (COUNT if uid == 0 else COUNT - 1):
-                return first, count
-    return None
+    return next((first for name, first, size in _ranges(file) if name in names and size >= count), None)
+
+
+def free_range(*files: Path) -> int:
+    """Where COUNT ids start that none of the files gives to anybody."""
+    ends = [first + size for file in files for _name, first, size in _ranges(file)]
+    return max([100_000, *ends])
+
+
+def _ranges(file: Path) -> list[tuple[str, int, int]]:
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    parts = [line.strip().split(":") for line in lines]
+    return [
+        (part[0], int(part[1]), int(part[2]))
+        for part in parts
+        if len(part) == 3 and part[1].isdecimal() and part[2].isdecimal()
+    ]
 
 
 def write_mapping(pid: int, mapping: Mapping) -> None:

@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 from imagewright.errors import HostError, ImagewrightError
-from imagewright.sandbox.jobs import PythonJob
+from imagewright.sandbox.jobs import PythonJob, Stack
 from imagewright.sandbox.mapping import mapping_of_caller
 from imagewright.sandbox.sandbox import Sandbox
 
-_SWITCHES = {
-    "/proc/sys/kernel/unprivileged_userns_clone": "0",
-    "/proc/sys/user/max_user_namespaces": "0",
-}
-_RESTRICTION = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+_SWITCHES = {"kernel.unprivileged_userns_clone": "1", "user.max_user_namespaces": "10000"}
+"""Settings of the kernel that switch user namespaces off when they are 0, and what they should be."""
+
+_MAPPERS = ("newuidmap", "newgidmap")
+_UNMASKED = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 
 
 def problems() -> tuple[HostError, ...]:
-    """Everything that is known to be in the way, with what mends it; empty if a sandbox opens."""
-    found: list[HostError] = []
-    for name, off in _SWITCHES.items():
-        if _value(name) == off:
-            switch = name.removeprefix("/proc/sys/").replace("/", ".")
-            found.append(
-                HostError(
-                    "no-user-namespaces",
-                    f"this host's setting {switch} is {off}: nobody may make user namespaces",
-                    hint=f"sudo sysctl -w {switch}={1 if switch.startswith('kernel') else 10000}",
-                )
-            )
-    try:
-        mapping_of_caller()
-    except HostError as error:
-        found.append(error)
+    """Everything that is known to be in the way, with what mends it; empty if a sandbox works."""
+    found = [*_switched_off(), *_lacking()]
     if found:
         return tuple(found)
     try:
-        with tempfile.TemporaryDirectory(prefix="imagewright-probe-") as folder, Sandbox.open(Path(folder)) as sandbox:
-            sandbox.call(PythonJob(function="imagewright.sandbox.chores:nothing"), lambda line: None)
+        _try()
     except HostError as error:
-        found.append(_explained(error))
-    except ImagewrightError as error:
-        found.append(HostError("no-sandbox", f"a sandbox does not work here: {error.message}", cause=error.cause))
-    return tuple(found)
+        return (explained(error),)
+    except (ImagewrightError, OSError) as error:
+        return (HostError("no-sandbox", f"a sandbox does not work here: {error}"),)
+    return ()
 
 
 def restricted_by_apparmor() -> bool:
     """Whether AppArmor keeps programs without a profile from using user namespaces (Ubuntu 24.04 and later)."""
-    return _value(str(_RESTRICTION)) == "1"
+    return _setting("kernel.apparmor_restrict_unprivileged_userns") == "1"
 
 
 def apparmor_profile(interpreter: Path) -> str:
@@ -63,19 +51,101 @@ def apparmor_profile(interpreter: Path) -> str:
     )
 
 
-def _explained(error: HostError) -> HostError:
-    if restricted_by_apparmor():
+def _switched_off() -> list[HostError]:
+    return [
+        HostError(
+            "no-user-namespaces",
+            f"this host's setting {name} is 0, so that nobody may make user namespaces",
+            hint=f"sudo sysctl -w {name}={on}",
+        )
+        for name, on in _SWITCHES.items()
+        # the first one is for ordinary users alone
+        if _setting(name) == "0" and (os.getuid() != 0 or name.startswith("user."))
+    ]
+
+
+def _lacking() -> list[HostError]:
+    found = []
+    try:
+        mapping_of_caller()
+    except HostError as error:
+        found.append(error)
+    absent = [program for program in _MAPPERS if not shutil.which(program)] if os.getuid() else []
+    if absent:
+        found.append(
+            HostError("missing-tool", f"the host lacks {' and '.join(absent)}", hint="sudo apt-get install uidmap")
+        )
+    return found
+
+
+def _try() -> None:
+    """Make all that a job needs: the namespaces, its own /proc, and layers in one mount."""
+    with tempfile.TemporaryDirectory(prefix="imagewright-probe-") as folder:
+        for name in ("one", "two"):
+            (Path(folder) / "layers" / name).mkdir(parents=True)
+        with Sandbox.open(Path(folder)) as sandbox:
+            job = PythonJob(function="imagewright.sandbox.chores:nothing", stack=Stack(lower=("one", "two")))
+            sandbox.call(job, lambda line: None)
+
+
+def explained(error: HostError) -> HostError:
+    """The same failure with its likely cause on this host and the command that mends it."""
+    unprivileged = [program for program in _MAPPERS if os.getuid() and not _may_map(program)]
+    if error.reference == "mapping-refused" and unprivileged:
+        paths = " ".join(str(shutil.which(program)) for program in unprivileged)
+        return HostError(
+            error.reference,
+            error.message,
+            cause=f"{' and '.join(unprivileged)} lost the right to map ids, as when a container's image is made",
+            hint=f"sudo chmod u+s {paths}",
+        )
+    if restricted_by_apparmor() and os.getuid():
         return HostError(
             "apparmor-restriction",
             "AppArmor keeps imagewright from using user namespaces",
             cause="kernel.apparmor_restrict_unprivileged_userns is 1 and the launcher has no profile",
-            hint="make setup installs a profile for the launcher",
+            hint="make setup",
+        )
+    if "stage: view" in error.where:
+        return HostError(
+            "masked-proc",
+            "the kernel lets no job have a /proc of its own, because parts of this host's are masked",
+            where=(error.message,),
+            cause="a container's /proc is masked unless its options say otherwise",
+            hint=f"docker run {_UNMASKED} … (podman: --security-opt unmask=ALL)",
+        )
+    if "stage: layers" in error.where:
+        return HostError(
+            "no-overlay",
+            "this host's kernel mounts no overlay layers in a user namespace",
+            where=(error.message,),
+            cause="Linux before 5.11, or the module overlay is not loaded",
+            hint="sudo modprobe overlay",
+        )
+    if _in_container():
+        return HostError(
+            error.reference,
+            error.message,
+            where=error.where,
+            cause="a container needs permission for user namespaces",
+            hint=f"docker run {_UNMASKED} …",
         )
     return error
 
 
-def _value(name: str) -> str:
+def _may_map(program: str) -> bool:
+    path = shutil.which(program)
+    if path is None:
+        return False
+    return bool(os.stat(path).st_mode & stat.S_ISUID) or "security.capability" in os.listxattr(path)
+
+
+def _in_container() -> bool:
+    return any(Path(name).exists() for name in ("/.dockerenv", "/run/.containerenv", "/run/systemd/container"))
+
+
+def _setting(name: str) -> str:
     try:
-        return Path(name).read_text().strip()
+        return Path("/proc/sys", *name.split(".")).read_text().strip()
     except OSError:
         return ""

@@ -27,6 +27,8 @@ from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mappin
 LONGEST_LINE = 8192
 """Longer lines of output are handed on in pieces of so many bytes."""
 
+_DOCTOR = "imagewright doctor says what is wrong and what mends it"
+
 
 class Sandbox:
     """One user namespace with its launcher; not for use by two threads at once.
@@ -107,7 +109,7 @@ class Sandbox:
                 "no-user-namespaces",
                 f"the host makes no user namespace for you: {answer['error']}",
                 cause="they are switched off, or a container or a security module forbids them",
-                hint="imagewright doctor says what is wrong and what mends it",
+                hint=_DOCTOR,
             )
         write_mapping(self._process.pid, self._mapping)
         if root:
@@ -221,7 +223,7 @@ class Sandbox:
         output, output_end = os.pipe()
         result, result_end = os.pipe()
         # whoever a job becomes may open /dev/stdout and /dev/stderr
-        os.fchmod(output_end, 0o666)  # noqa: S103
+        os.fchmod(output_end, 0o666)
         try:
             try:
                 wire.send(self._channel, document, [output_end, result_end, *stdin])
@@ -258,6 +260,8 @@ class Sandbox:
             self._channel.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
+        if self._complaints.closed:
+            return HostError("launcher-gone", "the launcher of the sandbox ended", cause="the sandbox was closed")
         self._complaints.seek(0)
         last = self._complaints.read().decode(errors="replace").strip().rsplit("\n", 1)[-1]
         return HostError(
@@ -348,7 +352,7 @@ def no_view(result: dict[str, Any]) -> OSError | HostError:
         f"the sandbox cannot make a step's view of the files: {text}",
         where=(f"stage: {stage}",),
         cause=causes.get(stage, "a container with a masked /proc, or a security module, forbids mounts"),
-        hint="imagewright doctor says what is wrong; --work-dir names another folder",
+        hint=f"{_DOCTOR}; --work-dir names another folder",
     )
 
 

@@ -15,6 +15,10 @@ from imagewright.sandbox.jobs import Bind, Job, Stack
 
 BUSYBOX = shutil.which("busybox")
 PATH = "/bin:/usr/bin:/usr/sbin:/sbin"
+APPLETS = (
+    *("sh", "cat", "ls", "id", "stat", "env", "mkdir", "rm", "ln", "chmod", "chown", "touch", "sleep", "mount", "mv"),
+    *("hostname", "kill", "su", "nohup", "setsid", "echo", "grep", "head", "wc"),
+)
 
 FUNCTIONS = """
 import os
@@ -126,10 +130,7 @@ def make_base(folder: Path) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(BUSYBOX, folder / "bin" / "busybox")
     (folder / "bin" / "busybox").chmod(0o755)
-    for name in (
-        "sh cat ls id stat env mkdir rm ln chmod chown touch sleep mount hostname ip echo kill su nohup setsid readlink "
-        "umount true mv ps grep head dd wc tty mkfifo"
-    ).split():
+    for name in APPLETS:
         (folder / "bin" / name).symlink_to("busybox")
     (folder / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
     (folder / "etc" / "group").write_text("root:x:0:\nuser:x:1000:\n")

@@ -33,7 +33,10 @@ def test_a_job_finds_the_tree_and_the_work_folder_below_closed_folders(bench, tm
     tmp_path.chmod(0o700)
     (bench.work / "note").write_text("noted")
     stack = Stack(lower=("base",), upper="top")
-    script = f"cat {WORK}/note; echo x > {TARGET}/new; echo y > {WORK}/made; stat -c %u {TARGET}/new; id -u; ls /usr | head -1"
+    script = f"""
+    cat {WORK}/note; echo x > {TARGET}/new; echo y > {WORK}/made
+    stat -c %u {TARGET}/new; id -u; ls /usr | head -1
+    """
     assert run(bench, script, stack) == 0, bench.text
     assert bench.lines[:3] == ["noted0", "0", "bin"]
     assert (bench.layer("top") / "new").read_text() == "x\n"
@@ -94,7 +97,10 @@ def test_without_the_network_there_is_only_the_loopback(bench) -> None:
 
 
 def test_the_loopback_works_without_the_network(bench) -> None:
-    script = "/bin/busybox nc -l -p 7000 -e /bin/echo heard & sleep 0.3; echo | /bin/busybox nc 127.0.0.1 7000"
+    script = """
+    /bin/busybox nc -l -p 7000 -e /bin/echo heard &
+    for i in 1 2 3 4 5 6 7 8 9; do echo | /bin/busybox nc 127.0.0.1 7000 2> /dev/null && break; sleep 0.2; done
+    """
     assert bench.out(script, network=False) == "heard"
 
 

@@ -1,0 +1,93 @@
+"""What is in the way of namespaces is found by trying, on hosts that are really like that."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from imagewright.sandbox.probe import apparmor_profile, problems
+
+SAY = """
+from imagewright.sandbox.probe import problems
+for problem in problems():
+    print(problem.reference, '|', problem.message, '|', problem.hint)
+print("end")
+"""
+
+
+def probed(*before: str, **changed: str) -> list[str]:
+    """What a probe says that is started by ``before``, with variables changed."""
+    paths = os.pathsep.join(folder for folder in sys.path if folder)
+    done = subprocess.run(
+        [*before, sys.executable, "-c", SAY],
+        env={**os.environ, "PYTHONPATH": paths, **changed},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.endswith("end\n"), done.stderr
+    return done.stdout.splitlines()[:-1]
+
+
+def test_a_host_that_works_has_no_problems(
+    sandbox_works: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert problems() == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kernel_that_allows_no_user_namespaces_names_the_setting(sandbox_works: None) -> None:
+    # the setting belongs to the namespace that it is changed in
+    switch = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    found = probed("unshare", "--user", "--map-root-user", "sh", "-c", switch, "sh")
+    assert [line.split(" | ")[2] for line in found if line.startswith("no-user-namespaces")] == [
+        "sudo sysctl -w user.max_user_namespaces=10000"
+    ]
+
+
+def test_a_container_with_one_id_is_told_so(sandbox_works: None) -> None:
+    (line,) = probed("unshare", "--user", "--map-root-user")
+    assert line.startswith("too-few-ids | root has too few uids here")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root masks parts of /proc")
+def test_a_masked_proc_is_recognised(sandbox_works: None) -> None:
+    mask = 'mount -t tmpfs none /proc/tty && exec "$@"'
+    (line,) = probed("unshare", "--mount", "sh", "-c", mask, "sh")
+    assert line.startswith("masked-proc | ")
+    assert "systempaths=unconfined" in line
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root maps ids without help")
+def test_lacking_mappers_are_named_with_their_package(sandbox_works: None, tmp_path: Path) -> None:
+    assert "missing-tool | the host lacks newuidmap and newgidmap | sudo apt-get install uidmap" in probed(
+        PATH=str(tmp_path)
+    )
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root maps ids without help")
+def test_mappers_without_their_rights_are_named(sandbox_works: None, tmp_path: Path) -> None:
+    for name in ("newuidmap", "newgidmap"):
+        shutil.copyfile(shutil.which(name) or "", tmp_path / name)
+        (tmp_path / name).chmod(0o755)
+    (line,) = probed(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert line.startswith("mapping-refused | ")
+    assert line.endswith(f"sudo chmod u+s {tmp_path}/newuidmap {tmp_path}/newgidmap")
+
+
+def test_the_profile_is_for_one_interpreter() -> None:
+    profile = apparmor_profile(Path("/home/a b/.venv/bin/python3"))
+    assert 'profile imagewright "/home/a b/.venv/bin/python3" flags=(unconfined) {' in profile
+    assert "\n  userns,\n" in profile
+    parser = shutil.which("apparmor_parser")
+    if parser:
+        done = subprocess.run(
+            [parser, "--skip-kernel-load", "--skip-cache"], input=profile, text=True, capture_output=True, check=False
+        )
+        assert done.returncode == 0 or "abi" in done.stderr, done.stderr
