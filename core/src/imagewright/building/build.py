@@ -105,7 +105,9 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
 
 def _build(building: Building, begun: float) -> BuildResult:
     plan = building.prepared.plan
-    counts = [(phase.value, len(plan.of(phase))) for phase in Phase if plan.of(phase) and phase is not Phase.FIRST_BOOT]
+    elsewhere = (Phase.BLOCK_DEVICE, Phase.FIRST_BOOT)
+    counts = [(phase.value, len(plan.of(phase))) for phase in Phase if plan.of(phase) and phase not in elsewhere]
+    counts += [(Phase.BLOCK_DEVICE.value, len(scripts))] if (scripts := _disk_scripts(building)) else []
     counts += [("disk", 1)] if _needs(building, "raw") else []
     counts += [("artefacts", len(building.request.types))]
     building.monitor.handle(
@@ -237,54 +239,59 @@ def _lay_disk(building: Building, bounds: Sequence[Bound]) -> tuple[dict[str, An
     """Lay the tree out as a raw disk, if a type needs one; return what the manifest says of it, and its size."""
     if not _needs(building, "raw"):
         return {}, 0
+    content = building.sandbox.call(
+        PythonJob(
+            function="imagewright.disk.assembly:measure",
+            arguments={"target": TARGET},
+            stack=building.stack(tools=False),
+        ),
+        building.output,
+    )
+    layout = layout_of(building.prepared)
+    size = fold(bounds, int(str(content)) + layout_overhead(layout), building.request.image_size)
+    building.sandbox.call(
+        PythonJob(
+            function="imagewright.disk.assembly:make_blank", arguments={"disk": f"{WORK}/disk.raw", "size": size}
+        ),
+        building.output,
+    )
+    arguments: dict[str, object] = {
+        "target": TARGET,
+        "disk": f"{WORK}/disk.raw",
+        "root_uuid": root_uuid(building),
+        "seeds": {"disk": building.prepared.plan.seeded_uuid("disk")},
+        "root_label": building.request.root_label,
+        "epoch": building.epoch,
+    }
+    scripts = _disk_scripts(building)
+    if scripts:
+        arguments["partition"] = _run_scripts(building, scripts)
+        function = "imagewright.disk.assembly:make_filesystem_at"
+    else:
+        arguments["size"] = size
+        arguments["layout"] = layout_json(layout) if layout else None
+        arguments["boot_loader"] = layout.boot_loader if layout else ""
+        function = "imagewright.disk.assembly:assemble"
     with building.step("disk", "layout", CORE, 1, 1, "partitions, filesystem, boot loader"):
-        content = building.sandbox.call(
-            PythonJob(
-                function="imagewright.disk.assembly:measure",
-                arguments={"target": TARGET},
-                stack=building.stack(tools=False),
-            ),
-            building.output,
-        )
-        layout = layout_of(building.prepared)
-        size = fold(bounds, int(str(content)) + layout_overhead(layout), building.request.image_size)
-        building.sandbox.call(
-            PythonJob(
-                function="imagewright.disk.assembly:make_blank",
-                arguments={"disk": f"{WORK}/disk.raw", "size": size},
-            ),
-            building.output,
-        )
-        arguments: dict[str, object] = {
-            "target": TARGET,
-            "disk": f"{WORK}/disk.raw",
-            "root_uuid": root_uuid(building),
-            "seeds": {"disk": building.prepared.plan.seeded_uuid("disk")},
-            "root_label": building.request.root_label,
-            "epoch": building.epoch,
-        }
-        scripts = [
-            step for step in building.prepared.plan.of(Phase.BLOCK_DEVICE) if isinstance(step.step.action, Script)
-        ]
-        if scripts:
-            arguments["partition"] = _run_scripts(building, scripts)
-            function = "imagewright.disk.assembly:make_filesystem_at"
-        else:
-            arguments["size"] = size
-            arguments["layout"] = layout_json(layout) if layout else None
-            arguments["boot_loader"] = layout.boot_loader if layout else ""
-            function = "imagewright.disk.assembly:assemble"
         result = building.sandbox.call(
             PythonJob(function=function, arguments=arguments, stack=building.stack(tools=False)), building.output
         )
     return (result if isinstance(result, dict) else {}), size
 
 
+def _disk_scripts(building: Building) -> list[PlannedStep]:
+    """The scripts that will lay out the disk: none if no type needs one, or if a flavour declares the layout."""
+    if not _needs(building, "raw"):
+        return []
+    return [step for step in building.prepared.plan.of(Phase.BLOCK_DEVICE) if isinstance(step.step.action, Script)]
+
+
 def _run_scripts(building: Building, scripts: list[PlannedStep]) -> int | None:
     """Let each script see what the one before printed; return the partition that gets the root filesystem."""
     device = disk = f"{WORK}/disk.raw"
-    for planned in scripts:
-        printed = run_on_disk(building, planned, device)
+    for number, planned in enumerate(scripts, start=1):
+        with building.step(planned.phase, planned.step.id, planned.origin, number, len(scripts), planned.step.summary):
+            printed = run_on_disk(building, planned, device)
         device = parse_block_device(printed) or device
     last = scripts[-1]
     return partition_number(device, disk, where=(f"flavour: {last.origin}", f"step: {last.name}"))
