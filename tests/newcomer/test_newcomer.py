@@ -20,7 +20,9 @@ LINUX_ROOT = ("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "0FC63DAF-8483-4772-8E79-3
 @pytest.fixture(scope="module")
 def said(newcomer: Any) -> str:
     """What ``make image`` printed, from nothing."""
-    return newcomer.run("make", "image", minutes=20)
+    printed = newcomer.run("make", "image", minutes=20)
+    print(printed)  # beside every failure of a test that looks at the image
+    return printed
 
 
 @pytest.fixture(scope="module")
