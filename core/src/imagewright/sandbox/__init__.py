@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from imagewright.sandbox.sandbox import Sandbox
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagewright.sandbox.sandbox import Sandbox
 
 __all__ = ["Sandbox"]
+
+
+def __getattr__(name: str) -> object:
+    # the launcher, which is in this package too, starts without what only the builder needs
+    if name == "Sandbox":
+        from imagewright.sandbox.sandbox import Sandbox
+
+        return Sandbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

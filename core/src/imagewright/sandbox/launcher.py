@@ -103,7 +103,9 @@ def main() -> None:
     gc.freeze()
     while not isinstance(received := orders.next(), str):
         job, descriptors = received
-        if not job.get("kill"):  # else the job ended before the message came
+        if job.get("kill"):  # the job ended before the message came, or never started
+            _answer(orders, {"killed": True})
+        else:
             _serve(orders, {**job, "work": setup["work"], "code": code}, descriptors)
 
 
@@ -131,8 +133,14 @@ def _serve(orders: _Orders, job: dict[str, Any], descriptors: list[int]) -> None
         shutil.rmtree(f"{job['work']}/layers/{_passing(keeper)}", ignore_errors=True)
     if answer == "gone":
         os._exit(0)
-    with contextlib.suppress(OSError):
-        wire.send(orders.channel, {"status": status})
+    _answer(orders, {"status": status})
+    if answer != "ended":
+        _answer(orders, {"killed": True})
+
+
+def _answer(orders: _Orders, message: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # the builder's end is noticed at the next order
+        wire.send(orders.channel, message)
 
 
 def _wait_for_all(keeper: int) -> int:

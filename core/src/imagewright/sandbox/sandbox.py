@@ -232,12 +232,11 @@ class Sandbox:
             finally:
                 os.close(output_end)
                 os.close(result_end)
-            try:
-                answer = _follow(output, result, on_output)
-            except BaseException:
-                self._abort()
-                raise
+            answer = _follow(output, result, on_output)
             ended = wire.receive(self._channel)
+        except BaseException:
+            self._abort()
+            raise
         finally:
             os.close(output)
             os.close(result)
@@ -246,11 +245,13 @@ class Sandbox:
         return int(ended[0]["status"]), json.loads(answer) if answer else None
 
     def _abort(self) -> None:
-        """Kill the running job and wait for its end; whoever interrupts that loses the launcher."""
+        """Kill the job that may be running and wait for its end; whoever interrupts that loses the launcher."""
         try:
             with contextlib.suppress(OSError):
                 wire.send(self._channel, {"kill": True})
-                wire.receive(self._channel)
+                # the job's status may come first
+                while (received := wire.receive(self._channel)) is not None and "killed" not in received[0]:
+                    pass
         except BaseException:
             self.terminate()
             raise

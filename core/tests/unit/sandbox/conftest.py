@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,6 @@ APPLETS = (
 
 FUNCTIONS = """
 import os
-import sys
 
 from imagewright.errors import HostError
 
@@ -158,22 +156,39 @@ def work(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a module that lies where only the caller may go."""
-    folder = tmp_path / "private" / "code"
-    folder.mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("private") / "code"
+    folder.mkdir()
     (folder / "sandbox_functions.py").write_text(FUNCTIONS)
     (folder / "late_module.py").write_text("VALUE = 42\n")
     folder.parent.chmod(0o700)
-    monkeypatch.syspath_prepend(folder)
-    yield "sandbox_functions"
-    sys.modules.pop("sandbox_functions", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield "sandbox_functions"
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, functions: str, sandbox_works: None
+) -> Iterator[tuple[Sandbox, Path]]:
+    work = tmp_path_factory.mktemp("shared") / "work"
+    work.mkdir()
+    work.parent.chmod(0o700)
+    with Sandbox.open(work, preload=(functions,)) as sandbox:
+        yield sandbox, work
 
 
 @pytest.fixture
-def bench(work: Path, functions: str, sandbox_works: None) -> Iterator[Bench]:
-    with Sandbox.open(work, preload=(functions,)) as sandbox:
-        sandbox.own(work / "layers" / "base")
-        yield Bench(sandbox, work)
-        sandbox.remove(work / "layers")
+def bench(shared: tuple[Sandbox, Path]) -> Iterator[Bench]:
+    """A sandbox with the tiny tree as layer ``base``, shared by a module's tests; what they leave is removed."""
+    sandbox, work = shared
+    make_base(work / "layers" / "base")
+    sandbox.own(work / "layers" / "base")
+    yield Bench(sandbox, work)
+    for entry in sorted(work.iterdir()):
+        if entry.name != "layers":
+            sandbox.remove(entry)
+    for entry in sorted((work / "layers").iterdir()):
+        sandbox.remove(entry)

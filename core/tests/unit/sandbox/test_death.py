@@ -181,6 +181,28 @@ def test_an_interrupt_ends_the_job_and_the_sandbox_goes_on(builder, mark: str) -
     assert with_mark(mark) == []
 
 
+def test_an_interrupt_at_any_moment_leaves_the_sandbox_in_step(bench) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        for number in range(16):
+            signal.setitimer(signal.ITIMER_REAL, 0.0002 + number * 0.003)
+            try:
+                bench.sh("echo x; echo y")
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            assert bench.sh(f"echo {number}; exit {number}") == number
+            assert bench.lines == [str(number)]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 2
+
+
 def test_the_terminals_interrupt_reaches_the_builder_alone(builder) -> None:
     process = builder("inside")
     (launcher,) = children(process.pid)

@@ -145,11 +145,11 @@ def test_the_host_is_out_of_reach(bench, tmp_path: Path) -> None:
     assert bench.sh(f"cat {secret} || ls /proc/1/root{tmp_path} || ls /proc/1/cwd/{tmp_path}") != 0
 
 
-def test_a_job_does_not_learn_the_callers_environment(bench, monkeypatch: pytest.MonkeyPatch, work: Path) -> None:
+def test_a_job_does_not_learn_the_callers_environment(bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from imagewright.sandbox import Sandbox
 
     monkeypatch.setenv("A_TOKEN", "s3cr3t")
-    with Sandbox.open(work) as sandbox:
+    with Sandbox.open(bench.work) as sandbox:
         job = Job(argv=("/bin/cat", "/proc/1/environ"), stack=Stack(lower=("base",)), inside=True)
         assert sandbox.run(job, bench.lines.append) == 0
     assert "PATH" in bench.text

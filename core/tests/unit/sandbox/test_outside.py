@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,8 @@ def run(bench, script: str, stack: Stack | None = None, **options) -> int:
     return bench.sandbox.run(job, bench.lines.append)
 
 
-def test_a_job_finds_the_tree_and_the_work_folder_below_closed_folders(bench, tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
+def test_a_job_finds_the_tree_and_the_work_folder_below_closed_folders(bench) -> None:
+    assert bench.work.parent.stat().st_mode & 0o077 == 0
     (bench.work / "note").write_text("noted")
     stack = Stack(lower=("base",), upper="top")
     script = f"""
@@ -149,6 +150,12 @@ def test_a_function_that_gives_no_answer_is_a_failed_step(bench, name: str, said
 
 def test_code_in_a_closed_folder_is_found_even_when_it_is_imported_late(bench) -> None:
     assert call(bench, "late") == 42
+
+
+def test_the_callers_python_runs_wherever_it_lies(bench) -> None:
+    job = Job(argv=(sys.executable, "-c", "import json, os; print(os.getuid())"), environment=HOSTPATH)
+    assert bench.sandbox.run(job, bench.lines.append) == 0, bench.text
+    assert bench.lines == ["0"]
 
 
 def test_a_module_that_does_not_load_is_named(work: Path, sandbox_works: None) -> None:
