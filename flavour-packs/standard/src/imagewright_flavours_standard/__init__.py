@@ -1,4 +1,4 @@
-"""The standard flavours; what each does lies in its folder."""
+"""The standard flavours; what each does lies in its folder, and what it says of itself in its flavour.toml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 class Base(Flavour):
-    """What every image has: growth of the root filesystem, a serial console, ssh, cloud metadata."""
+    """What every image has: growth of the root filesystem, a serial console, ssh, cloud metadata, network."""
 
     folder = HERE / "base"
 
@@ -37,6 +37,12 @@ class CloudInit(Flavour):
     """Cloud metadata: keys, names, network."""
 
     folder = HERE / "cloud-init"
+
+
+class DhcpAll(Flavour):
+    """Addresses for every Ethernet card that nothing else configures."""
+
+    folder = HERE / "dhcp-all"
 
 
 class LocalConfig(Flavour):

@@ -9,7 +9,7 @@ from imagewright.api import (
     GIB,
     OPERATING_SYSTEM,
     BuildContext,
-    Command,
+    Call,
     Entry,
     Flavour,
     Packages,
@@ -19,20 +19,20 @@ from imagewright.api import (
     Tree,
     hookimpl,
 )
-from imagewright.errors import PlanError
+from imagewright.errors import PlanError, UsageError
 
 from imagewright_debian.apt import Apt
-from imagewright_debian.sources import Archive, archive_of, one_line_sources, sources_file
+from imagewright_debian.sources import Archive, archive_of, image_archive_of, one_line_sources, sources_file
 
-RELEASES = ("bookworm", "trixie")
-
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+RELEASES = ("trixie", "bookworm")
+"""The releases that can be built, the default first."""
 
 PACKAGES = (
     "ca-certificates",
     "dbus",
     "initramfs-tools",
     "iproute2",
+    "iputils-ping",
     "libpam-systemd",
     "linux-image-amd64",
     "netbase",
@@ -44,26 +44,37 @@ PACKAGES = (
     "udev",
     "zstd",
 )
+"""What makes a tree a machine: it starts, has a network, resolves names and knows the time."""
 
 
 class Debian(Flavour):
-    """Debian: bookworm and trixie, minimal, with systemd and a kernel."""
+    """Debian: trixie and bookworm, minimal, with systemd and a kernel."""
 
     summary = "Debian, minimal, with systemd and a kernel"
     provides = (OPERATING_SYSTEM,)
-    default_release = "bookworm"
-    programs = ("mmdebstrap", "apt-get", "dpkg", "debian-archive-keyring")
+    default_release = RELEASES[0]
+    programs = ("mmdebstrap", "apt-get", "dpkg-deb", "debian-archive-keyring")
     disk_space = 5 * GIB // 2
     folder = Path(__file__).parent / "debian"
     parameters = (
         Parameter(
             name="security-mirror",
-            help="where security updates come from; none does without them",
+            help="where security updates come from, for the build; none does without them",
+        ),
+        Parameter(
+            name="security-mirror-of-image",
+            help="where the running machine gets security updates from; none does without them",
         ),
         Parameter(
             name="components",
             default="main non-free-firmware",
             help="the archive's components, separated by spaces",
+        ),
+        Parameter(
+            name="documentation",
+            type="boolean",
+            default=False,
+            help="whether manual pages, documents and translations are in the image (copyright files always are)",
         ),
     )
 
@@ -76,39 +87,19 @@ class Debian(Flavour):
                 f"the flavour debian has no release {ctx.release!r}",
                 hint=f"releases: {', '.join(RELEASES)}",
             )
-        argv = [
-            "mmdebstrap",
-            "--mode=root",
-            "--format=directory",
-            "--variant=apt",
-            f"--architectures={ctx.arch}",
-            f"--components={','.join(str(ctx.parameters['components']).split())}",
-            "--skip=cleanup/apt/lists",
-            "--include=ca-certificates",
-            "--dpkgopt=force-unsafe-io",
-            '--aptopt=Acquire::Languages "none"',
-            '--aptopt=Acquire::Retries "3"',
-            *(f"--aptopt={line}" for line in _access(ctx)),
-            # copied from the host; taken away in the same layer, or its absence would hide the build's own files
-            '--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
-            ctx.release,
-            "/run/imagewright/target",
-            *one_line_sources(_archive(ctx), ctx.release),
-        ]
-        return [Step(id="10-mmdebstrap", action=Command(argv=tuple(argv)), summary="makes the first tree")]
-
-    @hookimpl
-    def pre_install(self, ctx: BuildContext) -> Iterable[Step]:
-        """Name the package sources as they are for the build."""
         archive = _archive(ctx)
-        if not archive.main:  # mmdebstrap's default stands in the tree already
-            return []
-        # the one-line form that mmdebstrap wrote would name everything twice
-        tidy = Command(argv=("rm", "-f", "/etc/apt/sources.list", "/etc/apt/sources.list.d/0000debian.list"))
-        return [
-            Step(id="15-debian-sources", action=tidy, summary="takes away the sources of the first tree"),
-            _put_sources("20-debian-sources", archive, ctx.release),
-        ]
+        call = Call(
+            function="imagewright_debian.bootstrap:bootstrap",
+            arguments={
+                "release": ctx.release,
+                "architecture": ctx.arch,
+                "sources": "\n".join(one_line_sources(archive, ctx.release)),
+                "sources_file": sources_file(archive, ctx.release),
+                "documentation": bool(ctx.parameters["documentation"]),
+                "authority": _authority(ctx),
+            },
+        )
+        return [Step(id="10-mmdebstrap", action=call, summary=f"makes the first tree from {archive.main}")]
 
     @hookimpl
     def packages(self, ctx: BuildContext) -> Iterable[Step]:
@@ -118,16 +109,19 @@ class Debian(Flavour):
     @hookimpl
     def finalise(self, ctx: BuildContext) -> Iterable[Step]:
         """Name the package sources as they are for the machine that runs the image."""
-        if not ctx.image_mirror:
+        built_from = _archive(ctx)
+        image = image_archive_of(
+            built_from, mirror=ctx.image_mirror, security=str(ctx.parameters["security-mirror-of-image"] or "")
+        )
+        if image == built_from:
             return []
-        archive = _archive(ctx)
-        image = Archive(main=ctx.image_mirror, security=archive.security, components=archive.components)
-        return [_put_sources("95-debian-sources", image, ctx.release)]
+        entry = Entry(path="etc/apt/sources.list.d/debian.sources", content=sources_file(image, ctx.release).encode())
+        return [Step(id="95-debian-sources", action=Put(tree=Tree((entry,))), summary="names the package sources")]
 
     @hookimpl
     def package_manager(self, ctx: BuildContext) -> Apt:
         """Drive apt."""
-        return Apt(access=tuple(_access(ctx)))
+        return Apt(authority=_authority(ctx))
 
 
 def _archive(ctx: BuildContext) -> Archive:
@@ -138,15 +132,16 @@ def _archive(ctx: BuildContext) -> Archive:
     )
 
 
-def _put_sources(step: str, archive: Archive, release: str) -> Step:
-    path = "etc/apt/sources.list.d/debian.sources"
-    content = sources_file(archive, release, KEYRING).encode()
-    return Step(
-        id=step, action=Put(tree=Tree((Entry(path=path, content=content),))), summary="names the package sources"
-    )
-
-
-def _access(ctx: BuildContext) -> Iterable[str]:
-    """apt's options for a mirror whose certificate only the given authority vouches for."""
-    if ctx.ca_certificate is not None:
-        yield f'Acquire::https::CAInfo "{ctx.ca_certificate}"'
+def _authority(ctx: BuildContext) -> str:
+    """The certificate of ``--ca-certificate``; mapped root could not read the caller's file."""
+    if ctx.ca_certificate is None:
+        return ""
+    try:
+        return ctx.ca_certificate.expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "ca-certificate-unreadable",
+            f"the certificate {ctx.ca_certificate} cannot be read",
+            cause=str(error),
+            hint="name a file in PEM form with --ca-certificate",
+        ) from error

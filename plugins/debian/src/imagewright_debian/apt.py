@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import resources
 
 from imagewright.api import Command, Entry, Package, Tree
 
-QUIET = ("-q", "-y", "-o", "Dpkg::Use-Pty=0")
+from imagewright_debian.access import authorities, host_settings
 
-_MOMENT = r"""
-for file in /var/lib/apt/lists/*Release; do
-    [ -f "$file" ] || continue
-    date --date "$(sed -n 's/^Date: //p' "$file" | head -n 1)" +%s
-done | sort -n | tail -n 1
-"""
+ARCHIVES = "/var/cache/apt/archives"
 
-_POLICY = b"""#!/bin/sh
-# Nothing is started in a tree that is being built (invoke-rc.d(8)).
-exit 101
-"""
-
-_DPKG = b"""# A tree that is being built is thrown away if the machine fails, so nothing is written twice to be safe.
-force-unsafe-io
-"""
+AUTHORITIES = "/etc/apt/imagewright-authorities.pem"
+"""Where the apt of the tree finds the certificates that it trusts during the build."""
 
 _INSTALLED = re.compile(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) .*?\[(\S+)\]\)", re.MULTILINE)
+_ARCHIVE = re.compile(r"^'[^']*' (\S+)_([^_ ]+)_([^_ ]+)\.deb \d+ (?:SHA256:)?(\w*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apt:
-    """apt and dpkg inside the tree; ``access`` are lines of apt.conf(5) that serve the build."""
+    """apt and dpkg inside the tree; ``authority`` is one more certificate to trust during the build."""
 
-    access: tuple[str, ...] = ()
+    authority: str = ""
 
     @property
     def name(self) -> str:
@@ -43,46 +32,58 @@ class Apt:
         return "apt"
 
     def build_files(self, environment: Mapping[str, str]) -> Tree:
-        """Start no services, lose no time on safety, use the proxies of the caller and of the host's apt."""
-        lines = [
-            'Acquire::Languages "none";',
-            'Acquire::Retries "3";',
-            'APT::Sandbox::User "root";',
-            'Dpkg::Options { "--force-confdef"; "--force-confold"; };',
-            'DPkg::Lock::Timeout "120";',
-            *(f"{line};" for line in self.access),
-            *(f'{name} "{value}";' for name, value in _proxies(environment).items()),
+        """Start no services, lose no time on safety, reach the archive as the host's apt does.
+
+        Only folders that every first tree has: one that came with these files would be missing in the image.
+        """
+        shipped = resources.files("imagewright_debian") / "build-files"
+        settings = (shipped / "apt.conf").read_text()
+        settings += "".join(f"{line}\n" for line in (host_settings(environment) if environment else ()))
+        entries = [
+            Entry(path="etc/dpkg/dpkg.cfg.d/00imagewright-build", content=(shipped / "dpkg.cfg").read_bytes()),
+            Entry(path="usr/sbin/policy-rc.d", mode=0o755, content=(shipped / "policy-rc.d").read_bytes()),
         ]
-        return Tree(
-            (
-                Entry(path="etc/apt/apt.conf.d/00imagewright-build", content="".join(f"{x}\n" for x in lines).encode()),
-                Entry(path="etc/dpkg/dpkg.cfg.d/00imagewright-build", content=_DPKG),
-                Entry(path="usr/sbin/policy-rc.d", mode=0o755, content=_POLICY),
-            )
-        )
+        if self.authority:
+            settings += f'Acquire::https::CAInfo "{AUTHORITIES}";\n'
+            entries.append(Entry(path=AUTHORITIES.lstrip("/"), content=authorities(self.authority).encode()))
+        entries.append(Entry(path="etc/apt/apt.conf.d/00imagewright-build", content=settings.encode()))
+        return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))
 
     def cache_folders(self) -> Mapping[str, str]:
         """Archives are shared by all builds of the caller."""
-        return {"/var/cache/apt/archives": "apt"}
+        return {ARCHIVES: "apt"}
 
     def refresh(self) -> Command:
-        """Bring the indexes up to date."""
-        return Command(argv=("apt-get", "-q", "-y", "update"))
+        """Bring the indexes up to date; an index that cannot be had is a failure, not a warning."""
+        return Command(argv=("apt-get", "-q", "-y", "--error-on=any", "update"))
 
     def resolve(self, names: Sequence[str]) -> Command:
-        """Simulate the transaction."""
-        return Command(argv=("apt-get", *QUIET, "--no-install-recommends", "--simulate", "install", "--", *names))
-
-    def parse_resolution(self, output: str) -> tuple[Package, ...]:
-        """Read the lines ``Inst NAME (VERSION ARCHIVE [ARCH])``."""
-        return tuple(
-            Package(name=name, version=version, architecture=architecture)
-            for name, version, architecture in _INSTALLED.findall(output)
+        """Simulate the transaction, and tell the digests of what is to be fetched."""
+        return Command(
+            argv=(
+                "sh",
+                "-euc",
+                # what is in the cache is not listed as to be fetched, so an empty one is shown
+                'apt-get -q -y --no-install-recommends --simulate install -- "$@"; '
+                'apt-get -q -y --no-install-recommends -o Dir::Cache::archives=/tmp --print-uris install -- "$@"',
+                "resolve",
+                *names,
+            )
         )
 
+    def parse_resolution(self, output: str) -> tuple[Package, ...]:
+        """Read the lines ``Inst NAME (VERSION ORIGIN [ARCHITECTURE])`` and ``'ADDRESS' FILE SIZE SHA256:DIGEST``."""
+        packages = [
+            Package(name=name, version=version, architecture=architecture)
+            for name, version, architecture in _INSTALLED.findall(output)
+        ]
+        digests = {(name, version.replace("%3a", ":")): digest for name, version, _, digest in _ARCHIVE.findall(output)}
+        return tuple(replace(one, digest=digests.get((one.name, one.version), "")) for one in packages)
+
     def install(self, names: Sequence[str]) -> Command:
-        """Install without recommendations; the initramfs is made once, at the end (INITRD, kernel-img.conf(5))."""
-        argv = ("apt-get", *QUIET, "--no-install-recommends", "install", "--", *names)
+        """Install without recommendations; the initramfs is made once, at the end."""
+        argv = ("apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends", "install", "--", *names)
+        # read by the kernel hook of initramfs-tools
         return Command(argv=argv, environment={"INITRD": "No"})
 
     def listing(self) -> Command:
@@ -97,21 +98,5 @@ class Apt:
 
     def moment(self) -> Command:
         """The newest date of the indexes' Release files."""
-        return Command(argv=("sh", "-c", _MOMENT))
-
-
-def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """apt.conf lines for the proxies: the caller's variables reach apt by themselves; the host's apt has its own."""
-    found = {}
-    if not environment or not shutil.which("apt-config"):
-        return found
-    for kind in ("http", "https"):
-        if environment.get(f"{kind}_proxy") or environment.get(f"{kind.upper()}_PROXY"):
-            continue
-        done = subprocess.run(
-            ["apt-config", "shell", "PROXY", f"Acquire::{kind}::Proxy"], capture_output=True, text=True, check=False
-        )
-        match = re.match(r"PROXY='(.*)'", done.stdout)
-        if match and match[1]:
-            found[f"Acquire::{kind}::Proxy"] = match[1]
-    return found
+        script = (resources.files("imagewright_debian") / "build-files" / "moment").read_text()
+        return Command(argv=("sh", "-euc", script))

@@ -1,0 +1,123 @@
+"""Makes the first tree with mmdebstrap, as mapped root outside the tree.
+
+In the namespace mmdebstrap's mode ``root`` works: it finds out that mknod fails and binds the host's devices for its
+chroot, so the tree holds no device nodes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from imagewright.api import CallContext, ImagewrightError, StepFailed
+
+from imagewright_debian.access import authorities, host_settings
+
+KEYRINGS = (
+    Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
+)
+
+EXCLUDED_DOCUMENTATION = (
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/doc-base/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/lintian/*",
+    "path-exclude=/usr/share/linda/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-include=/usr/share/locale/locale.alias",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/groff/*",
+)
+"""Settings of dpkg(1); licences ask for the copyright files."""
+
+_HOSTS = """\
+127.0.0.1\tlocalhost
+::1\t\tlocalhost ip6-localhost ip6-loopback
+ff02::1\t\tip6-allnodes
+ff02::2\t\tip6-allrouters
+"""
+
+# systemd-resolved's own: while a tree is built it leads into the private /run of each step
+_RESOLVER = "../run/systemd/resolve/stub-resolv.conf"
+
+
+def bootstrap(
+    ctx: CallContext,
+    *,
+    release: str,
+    architecture: str,
+    sources: str,
+    sources_file: str,
+    documentation: bool,
+    authority: str,
+) -> None:
+    """Make the tree at ``ctx.target_root``. ``sources`` are lines of sources.list(5) for mmdebstrap.
+
+    Raises StepFailed if mmdebstrap fails.
+    """
+    root = ctx.target_root
+    if root is None:
+        raise ImagewrightError("no-target", "the first tree needs a place")
+    keyring = next((path for path in KEYRINGS if path.exists()), KEYRINGS[0])
+    # what mmdebstrap and apt lay down for a while goes into the build's own work folder
+    work = Path(ctx.environment["_LIB"]).parent
+    with tempfile.TemporaryDirectory(prefix="debian-", dir=work) as folder:
+        options = [
+            'Acquire::Languages "none"',
+            'Acquire::Retries "3"',
+            'APT::Sandbox::User "root"',
+            *(line.rstrip(";") for line in host_settings(ctx.environment)),
+        ]
+        if authority:
+            bundle = Path(folder, "authorities.pem")
+            bundle.write_text(authorities(authority))
+            options.append(f'Acquire::https::CAInfo "{bundle}"')
+        settings = ["force-unsafe-io", *(() if documentation else EXCLUDED_DOCUMENTATION)]
+        argv = [
+            "mmdebstrap",
+            "--mode=root",
+            "--format=directory",
+            "--variant=minbase",
+            f"--architectures={architecture}",
+            "--include=ca-certificates",
+            "--skip=cleanup/apt/lists",
+            f"--keyring={keyring}",
+            *(f"--aptopt={option}" for option in options),
+            *(f"--dpkgopt={setting}" for setting in settings),
+            release,
+            str(root),
+            *(line.replace("deb ", f"deb [signed-by={keyring}] ", 1) for line in sources.splitlines()),
+        ]
+        environment = {**ctx.environment, "TMPDIR": folder}
+        status = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    if status:
+        raise StepFailed(
+            "mmdebstrap-failed",
+            f"mmdebstrap failed with exit status {status}",
+            cause="its last lines say why: a mirror out of reach, a wrong signature, or a release it does not hold",
+            hint="--mirror names another mirror",
+        )
+    dress(root, sources_file=sources_file, documentation=documentation)
+
+
+def dress(root: Path, *, sources_file: str, documentation: bool) -> None:
+    """Take out what mmdebstrap copied from the host and needed itself, and name the package sources."""
+    for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/sources.list"):
+        (root / name).unlink(missing_ok=True)
+    (root / "etc/apt/sources.list.d/debian.sources").write_text(sources_file)
+    if not documentation:
+        lines = ["# Remove this file to have manual pages and documents of packages that are installed from now on."]
+        lines += EXCLUDED_DOCUMENTATION
+        (root / "etc/dpkg/dpkg.cfg.d/50-no-documentation").write_text("".join(f"{line}\n" for line in lines))
+    (root / "etc/hostname").write_text("localhost\n")
+    (root / "etc/hosts").write_text(_HOSTS)
+    resolver = root / "etc/resolv.conf"
+    resolver.unlink(missing_ok=True)
+    resolver.symlink_to(_RESOLVER)
+    # mmdebstrap leaves what it installed with; the package cache is elsewhere
+    shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True)
