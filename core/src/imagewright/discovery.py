@@ -17,13 +17,14 @@ from typing import Any, cast
 
 from stevedore.named import NamedExtensionManager
 
+from imagewright.deprecation import check_contract
 from imagewright.drivers import Output
 from imagewright.entrypoints import OUTPUTS, Found, Survey, check_name, survey
 from imagewright.errors import ContractError, PlanError, UsageError
 from imagewright.flavour import Flavour
 from imagewright.folders import DirectoryFlavour, check_root, directory_flavour, read_flavour_folder
 from imagewright.metadata import Metadata, broken, metadata_of
-from imagewright.types import API_VERSION, Origin, Tree
+from imagewright.types import Origin, Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +102,7 @@ def load(found: Found) -> Loaded:
             f"the entry point of flavour `{found.name}` names no subclass of imagewright.api.Flavour",
             cause=f"`{found.entry_point.value}` is {loaded!r}",
         )
-    if loaded.api_version != API_VERSION:
-        raise broken(
-            found.origin,
-            "wrong-api-version",
-            f"flavour `{found.name}` is written for version {loaded.api_version} of the contract, "
-            f"and this is version {API_VERSION}",
-            hint=f"pip install --upgrade {found.distribution or found.name} imagewright",
-        )
+    check_contract(loaded, found.origin)
     try:
         instance = loaded()
     except Exception as error:

@@ -19,7 +19,7 @@ from imagewright.flavour import OPERATING_SYSTEM
 from imagewright.folders import FlavourFolder, read_flavour_folder
 from imagewright.hookspecs import HOOKS
 from imagewright.metadata import broken
-from imagewright.types import Phase
+from imagewright.types import API_VERSION, Phase
 
 PHASES = (*(phase.hook for phase in Phase), "binary_deps", "init", "udev", "modules", "files")
 DEPTH = 8
@@ -28,12 +28,16 @@ DEPTH = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
-    """What a list shows. ``phases`` are those with a hook or a folder, in order."""
+    """What a list shows. ``phases`` are those with a hook or a folder, in order.
+
+    ``api_version`` is the version of the contract that the class names, None if it names none.
+    """
 
     summary: str = ""
     operating_system: bool = False
     phases: tuple[str, ...] = ()
     complete: bool = True
+    api_version: int | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class _Gathered:
     hooks: set[str] = field(default_factory=set)
     folder: Path | None = None
     complete: bool = True
+    api_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,7 @@ def glance(found: Found) -> Glance:
         operating_system=OPERATING_SYSTEM in gathered.provides,
         phases=tuple(hook.replace("_", "-") for hook in PHASES if hook in gathered.hooks),
         complete=gathered.complete,
+        api_version=gathered.api_version,
     )
 
 
@@ -118,6 +124,8 @@ class _Looking:
         for name, value in _assignments(statement.body):
             if name == "summary" and not gathered.summary and isinstance(value, ast.Constant):
                 gathered.summary = str(value.value)
+            elif name == "api_version" and gathered.api_version is None:
+                gathered.api_version = _version(value)
             elif name == "provides":
                 gathered.provides |= set(_words(value))
             elif name == "packages_wanted" and tuple(_words(value)):
@@ -197,6 +205,19 @@ def _words(value: ast.expr) -> Iterator[str]:
             yield str(item.value)
         elif "OPERATING_SYSTEM" in (getattr(item, "id", ""), getattr(item, "attr", "")):
             yield OPERATING_SYSTEM
+
+
+def _version(value: ast.expr) -> int | None:
+    """A number, or a sum of numbers and this contract's own."""
+    match value:
+        case ast.Constant(value=int(number)):
+            return number
+        case ast.Name(id="API_VERSION") | ast.Attribute(attr="API_VERSION"):
+            return API_VERSION
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            first, second = _version(left), _version(right)
+            return first + second if first is not None and second is not None else None
+    return None
 
 
 def _is_mark(decorator: ast.expr) -> bool:

@@ -11,7 +11,16 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from imagewright.cli.settings import BOOT, DISK_IMAGE, DISPLAY, DOCTOR, FLAVOUR_SEARCH
+from imagewright.cli.settings import (
+    BOOT,
+    CHECK_FLAVOURS,
+    DISK_IMAGE,
+    DISPLAY,
+    DOCTOR,
+    FLAVOUR_SEARCH,
+    GET_KERNEL,
+    NEW_FLAVOUR,
+)
 from imagewright.cli.signatures import HELP_NAMES, Command, argument, command
 
 _BODIES = "imagewright.cli.commands"
@@ -75,6 +84,21 @@ def disk_image_create() -> Any:
     return get_command(app)
 
 
+def disk_image_get_kernel() -> Any:
+    """The command ``disk-image-get-kernel``."""
+    app = _typer()
+    app.command("disk-image-get-kernel", cls=Command, epilog=_ORDER, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.get_kernel:run",
+            GET_KERNEL,
+            arguments=[argument("image", "IMAGE", "Image to read: qcow2, raw or tar. It is not changed.")],
+            version=_Version,
+            help="Take kernel and ramdisk out of an image, without root. Prints both paths and the command line.",
+        )
+    )
+    return get_command(app)
+
+
 def imagewright() -> Any:
     """The command ``imagewright`` with its sub-commands."""
     app = _typer("Look after the host, the flavours, the settings and the images of Imagewright.")
@@ -126,6 +150,30 @@ def _flavours() -> typer.Typer:
             (*FLAVOUR_SEARCH, *DISPLAY),
             arguments=[argument("name", "NAME", "Name of the flavour.", complete=_complete_flavours)],
             help="Show a flavour: what it is for, its parameters, its steps and what it requires.",
+        )
+    )
+    group.command("check", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.check:run",
+            CHECK_FLAVOURS,
+            arguments=[
+                argument(
+                    "targets",
+                    "PATH|NAME...",
+                    "Folder of a flavour, of several, or of a pack; or a flavour's name.",
+                    several=True,
+                    complete=_complete_flavours,
+                )
+            ],
+            help="Look for mistakes in flavours. Exits by the errors found; each finding has a reason and a fix.",
+        )
+    )
+    group.command("new", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.new:run",
+            NEW_FLAVOUR,
+            arguments=[argument("name", "NAME", "Name of the flavour.")],
+            help="Make a flavour to start from. It builds as it is, and a pack has tests that pass.",
         )
     )
     return group

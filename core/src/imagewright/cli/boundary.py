@@ -20,6 +20,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
@@ -51,7 +52,9 @@ def run(program: str, make_command: Callable[[], Any], argv: Sequence[str]) -> i
         if signal.getsignal(name) is not signal.SIG_IGN:
             signal.signal(name, _terminate)
     try:
-        code = _guarded(program, make_command, list(argv), screen)
+        with warnings.catch_warnings():
+            warnings.showwarning = messages.show_warning
+            code = _guarded(program, make_command, list(argv), screen)
         sys.stdout.flush()
     except BrokenPipeError:
         return _broken_pipe()

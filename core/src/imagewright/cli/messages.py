@@ -63,6 +63,19 @@ def show(error: ImagewrightError, *, as_json: bool) -> None:
     sys.stderr.flush()
 
 
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Write a warning to stderr; a replacement of :func:`warnings.showwarning`, whose form is for programmers."""
+    word = _word("warning", "1;33", coloured(sys.stderr, os.environ))
+    sys.stderr.write(f"{word}: {message}\n")
+
+
 def print_document(content: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command on stdout."""
     import json

@@ -11,12 +11,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imagewright.cli.kinds import Kind
-from imagewright.cli.settings import BOOT, DISK_IMAGE, DISPLAY, DOCTOR, FLAVOUR_SEARCH, Setting
+from imagewright.cli.settings import (
+    BOOT,
+    CHECK_FLAVOURS,
+    DISK_IMAGE,
+    DISPLAY,
+    DOCTOR,
+    FLAVOUR_SEARCH,
+    GET_KERNEL,
+    NEW_FLAVOUR,
+    Setting,
+)
 
 TABLES: Mapping[str, Sequence[Setting]] = {
     "disk-image-create": DISK_IMAGE,
+    "disk-image-get-kernel": GET_KERNEL,
     "imagewright boot": BOOT,
     "imagewright doctor": DOCTOR,
+    "imagewright flavours check": CHECK_FLAVOURS,
+    "imagewright flavours new": NEW_FLAVOUR,
     "imagewright flavours": (*FLAVOUR_SEARCH, *DISPLAY),
 }
 

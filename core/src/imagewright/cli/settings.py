@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imagewright.cli import kinds
@@ -262,6 +262,19 @@ _ALL = (
     ),
     _switch("trace", "Show each line of the hook scripts in the log as it runs.", short="-x", group="Display"),
     _switch("debug", "Show the traceback of an unexpected error.", group="Display"),
+    # -- checking and writing flavours
+    _switch("strict", "Fail on warnings too.", group="Check"),
+    _switch("script", "Make a folder of scripts; this is the default.", group="New flavour"),
+    _switch("python", "Make a Python class, in a pack.", group="New flavour"),
+    _switch("pack", "Make a pack that pip can install, with tests.", group="New flavour"),
+    Setting(
+        name="directory",
+        help="Folder to make it in.",
+        convert=kinds.path,
+        metavar="DIR",
+        default=kinds.path("."),
+        group="New flavour",
+    ),
     # -- booting an image
     Setting(
         name="check",
@@ -312,6 +325,25 @@ _ALL = (
         metavar="FILE",
         group="Boot",
     ),
+    # -- taking a kernel out of an image
+    _switch("list", "List the kernels of the image with their ramdisks, the newest first, and stop.", group="Kernel"),
+    Setting(
+        name="kernel",
+        help="Version of the kernel to take.",
+        convert=kinds.text,
+        metavar="VERSION",
+        default="",
+        shown="the newest",
+        group="Kernel",
+    ),
+    Setting(
+        name="pxe",
+        help="Folder to make ready for network boot by pxelinux and iPXE too.",
+        convert=kinds.path,
+        of_path=True,
+        metavar="DIR",
+        group="Kernel",
+    ),
 )
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
@@ -355,6 +387,29 @@ BUILD = chosen(
 
 DISK_IMAGE = (*chosen("output", "type", "image-size", "root-label", "fs-type"), *BUILD)
 """The options of ``disk-image-create``."""
+
+CHECK_FLAVOURS = (*chosen("strict"), *FLAVOUR_SEARCH, *DISPLAY)
+"""The options of ``imagewright flavours check``."""
+
+NEW_FLAVOUR = (*chosen("script", "python", "pack", "directory"), *DISPLAY)
+"""The options of ``imagewright flavours new``."""
+
+GET_KERNEL = (
+    replace(
+        SETTINGS["output"],
+        help="Prefix of the files: PREFIX.kernel and PREFIX.ramdisk.",
+        metavar="PREFIX",
+        # IMAGE_NAME names what is built, which need not be what is read.
+        ancestor="",
+        default=None,
+        shown="the image's name, in the current folder",
+        group="Kernel",
+    ),
+    *chosen("list", "kernel", "pxe", "json"),
+    replace(SETTINGS["trace"], help="Say on standard error what is found in the image."),
+    *chosen("debug"),
+)
+"""The options of ``disk-image-get-kernel``."""
 
 DOCTOR = (*chosen("cache-dir"), *DISPLAY)
 """The options of ``imagewright doctor``."""

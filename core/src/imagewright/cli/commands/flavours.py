@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from imagewright.checking.subjects import context_of
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
 from imagewright.cli.tables import table
-from imagewright.discovery import Loaded, catalogue, choose, load
-from imagewright.entrypoints import Found, survey
+from imagewright.deprecation import OLDEST_API_VERSION
+from imagewright.discovery import Loaded, choose, load
+from imagewright.entrypoints import Found, Survey, survey
 from imagewright.errors import ImagewrightError, UsageError
 from imagewright.flavour import OPERATING_SYSTEM
+from imagewright.glancing import Glance, glance
 from imagewright.planning.display import describe
-from imagewright.types import BuildContext, Packages, Parameter, Phase, Script, Step
+from imagewright.types import API_VERSION, Packages, Parameter, Phase, Script, Step
 
 RAMDISK = ("binary_deps", "init", "udev", "modules", "files")
 
@@ -39,11 +42,15 @@ class Contributions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A flavour of the list; ``error`` says why it does not load."""
+    """A flavour of the list; ``error`` says what keeps it from being used.
+
+    ``complete`` is false if only running its code would tell all of its phases.
+    """
 
     name: str
     operating_system: bool
     phases: tuple[str, ...]
+    complete: bool
     summary: str
     distribution: str
     version: str
@@ -52,12 +59,20 @@ class Row:
 
 
 def list_all(invocation: Invocation) -> None:
-    """Print all flavours; one that does not load is in the list with the reason."""
+    """Print all flavours, running no code of theirs; one that cannot be used is in the list with the reason."""
     values = invocation.values
-    rows = [_row(found) for found in catalogue(values["flavour-path"], values["override"])]
+    surveyed = survey(values["flavour-path"], values["override"])
+    rows = [_row(found, surveyed) for found in surveyed.found]
     if values["json"]:
-        print_document({"flavours": [{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in rows]})
+        print_document(
+            {
+                "flavours": [{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in rows],
+                "unreadable": surveyed.unreadable,
+            }
+        )
         return
+    for line in surveyed.unreadable:
+        sys.stderr.write(f"note: {line}\n")
     if not rows:
         sys.stderr.write(
             "no flavour is installed\nhint: pip install a flavour pack, or name a folder with --flavour-path\n"
@@ -69,9 +84,9 @@ def list_all(invocation: Invocation) -> None:
             (
                 (
                     row.name,
-                    "os" if row.operating_system else "broken" if row.error else "",
+                    "broken" if row.error else "os" if row.operating_system else "",
                     row.error or row.summary,
-                    " ".join(row.phases),
+                    " ".join((*row.phases, *(() if row.complete else ("...",)))),
                     f"{row.distribution} {row.version}".strip() or row.place,
                 )
                 for row in rows
@@ -80,21 +95,19 @@ def list_all(invocation: Invocation) -> None:
     )
 
 
-def _row(found: Found) -> Row:
-    error, loaded = "", None
+def _row(found: Found, surveyed: Survey) -> Row:
+    error, seen = "", Glance()
     try:
-        loaded = load(found)
-        given = contributions(loaded)
+        seen = glance(found)
+        error = _unusable(found, seen, surveyed)
     except ImagewrightError as failure:
-        error, given = failure.message, Contributions()
-        if failure.cause:
-            error += f" ({failure.cause})"
-    metadata = loaded.metadata if loaded else None
+        error = f"{failure.message} ({failure.cause})" if failure.cause else failure.message
     return Row(
         name=found.name,
-        operating_system=metadata is not None and OPERATING_SYSTEM in metadata.provides,
-        phases=given.phases,
-        summary=metadata.summary if metadata else "",
+        operating_system=seen.operating_system,
+        phases=seen.phases,
+        complete=seen.complete,
+        summary=seen.summary,
         distribution=found.distribution,
         version=found.version,
         place=found.place,
@@ -102,11 +115,19 @@ def _row(found: Found) -> Row:
     )
 
 
+def _unusable(found: Found, seen: Glance, surveyed: Survey) -> str:
+    if len(surveyed.named(found.name)) > 1:
+        return f"two flavours are called `{found.name}`; --override {found.name}=DIR chooses"
+    if seen.api_version is not None and not OLDEST_API_VERSION <= seen.api_version <= API_VERSION:
+        return f"it is written for version {seen.api_version} of the contract, and this is version {API_VERSION}"
+    return ""
+
+
 def contributions(loaded: Loaded) -> Contributions:
     """Ask a flavour for everything, as a build with its default parameters would. Raises ContractError."""
     from imagewright.asking import Panel
 
-    panel, ctx = Panel([loaded]), _context(loaded)
+    panel, ctx = Panel([loaded]), context_of(loaded)
     steps: list[tuple[Phase, Step]] = []
     ramdisk: list[str] = []
     refused: list[str] = []
@@ -129,17 +150,6 @@ def _asked(phase: str, ask: Callable[[], Iterable[Any]], refused: list[str]) -> 
         # A hook may well insist on a parameter that has no default; that is no reason to show nothing.
         refused.append(f"{phase}: {error.cause or error.message}")
         return ()
-
-
-def _context(loaded: Loaded) -> BuildContext:
-    return BuildContext(
-        arch="amd64",
-        release=loaded.default_release,
-        operating_system=loaded.name if OPERATING_SYSTEM in loaded.metadata.provides else "",
-        flavours=(loaded.name,),
-        image_name="image",
-        parameters={parameter.name: parameter.default for parameter in loaded.metadata.parameters},
-    )
 
 
 # -- show
