@@ -3,72 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from imagewright.cli import kinds
-from imagewright.cli.kinds import Convert, Kind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """An option, once. ``name`` is its long flag without dashes and its key in a settings file.
-
-    ``ancestor`` is the variable that the ancestor read, honoured behind ``IMAGEWRIGHT_NAME``.
-    ``default`` is the value itself; ``shown`` replaces it in help where the words say more.
-    ``of_path``: a relative path in a settings file is relative to that file.
-    """
-
-    name: str
-    help: str
-    short: str = ""
-    kind: Kind = Kind.ONE
-    convert: Convert = kinds.text
-    metavar: str = "TEXT"
-    ancestor: str = ""
-    default: Any = None
-    shown: str = ""
-    group: str = "Image"
-    of_path: bool = False
-
-    @property
-    def flag(self) -> str:
-        """``--image-size``."""
-        return f"--{self.name}"
-
-    @property
-    def negative(self) -> str:
-        """The flag that switches a switch off again, whatever a variable or a file says."""
-        return f"--{self.name.removeprefix('no-')}" if self.name.startswith("no-") else f"--no-{self.name}"
-
-    @property
-    def parameter(self) -> str:
-        """The name of its Python parameter, such as ``image_size``."""
-        return self.name.replace("-", "_")
-
-    @property
-    def variable(self) -> str:
-        """``IMAGEWRIGHT_IMAGE_SIZE``."""
-        return f"IMAGEWRIGHT_{self.parameter.upper()}"
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The variables that set it, the stronger first."""
-        return (self.variable, self.ancestor) if self.ancestor else (self.variable,)
-
-
-def _switch(name: str, help: str, *, group: str, short: str = "") -> Setting:  # noqa: A002
-    return Setting(
-        name=name,
-        help=help,
-        short=short,
-        kind=Kind.SWITCH,
-        convert=kinds.switch,
-        metavar="",
-        default=False,
-        group=group,
-    )
-
+from imagewright.cli.kinds import Kind
+from imagewright.cli.setting import Setting as Setting
+from imagewright.cli.setting import switch as _switch
 
 _ALL = (
     # -- the image
