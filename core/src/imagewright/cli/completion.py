@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-PROGRAMS = ("disk-image-create", "imagewright")
+PROGRAMS = ("disk-image-create", "disk-image-get-kernel", "imagewright")
 """The commands that have completion."""
 
 

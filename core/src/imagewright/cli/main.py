@@ -10,6 +10,11 @@ def disk_image_create() -> None:
     sys.exit(_run("disk-image-create", "disk_image_create", sys.argv[1:]))
 
 
+def disk_image_get_kernel() -> None:
+    """``disk-image-get-kernel``: take the kernel and the ramdisk out of an image."""
+    sys.exit(_run("disk-image-get-kernel", "disk_image_get_kernel", sys.argv[1:]))
+
+
 def imagewright() -> None:
     """``imagewright``: everything else."""
     sys.exit(_run("imagewright", "imagewright", sys.argv[1:] or ["--help"]))

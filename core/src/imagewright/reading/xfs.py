@@ -1,0 +1,241 @@
+"""Reads XFS, versions 4 and 5. The format is in "XFS Algorithms & Data Structures" and ``xfs_format.h``.
+
+The log is not replayed.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Iterator
+
+from imagewright.reading.blocks import Blocks
+from imagewright.reading.errors import Damaged, Unsupported
+from imagewright.reading.trees import LARGEST_FOLDER, Kind, Node, Piece, Tree, assembled, name_of
+
+_FTYPE, _META_UUID, _KNOWN = 0x1, 0x4, 0x1FF
+_NEEDS_REPAIR = 0x10
+_NREXT64 = 1 << 4
+_LOCAL, _EXTENTS, _BTREE = 1, 2, 3
+_LEAVES = 2**35  # from here on a folder holds its indexes, not names
+
+
+def present(blocks: Blocks) -> bool:
+    """Whether there is such a filesystem."""
+    return blocks.size >= 4096 and blocks.read(0, 4) == b"XFSB"
+
+
+class XfsTree(Tree):
+    """The files of an XFS filesystem. A reference is the number of an inode."""
+
+    type = "xfs"
+
+    def __init__(self, blocks: Blocks) -> None:
+        super().__init__()
+        self._blocks = blocks
+        sb = blocks.read(0, 512)
+        self._block, count = struct.unpack_from(">IQ", sb, 4)
+        (self._root,) = struct.unpack_from(">Q", sb, 56)
+        self._group_blocks, self._groups = struct.unpack_from(">II", sb, 84)
+        (version,) = struct.unpack_from(">H", sb, 100)
+        (self._inode_size,) = struct.unpack_from(">H", sb, 104)
+        self._block_log, _, inode_log, self._per_block_log, self._group_log = sb[120:125]
+        features2, _, _, _, incompat = struct.unpack_from(">IIIII", sb, 200)
+        self._v5 = version & 0xF == 5
+        if version & 0xF not in (4, 5):
+            raise Unsupported(f"XFS of version {version & 0xF} is not read")
+        if (
+            not 9 <= self._block_log <= 16
+            or self._block != 1 << self._block_log
+            or not 256 <= self._inode_size <= 2048
+            or self._inode_size != 1 << inode_log
+            or self._per_block_log != self._block_log - inode_log
+            or self._group_log > 31
+            or not self._group_blocks
+            or self._group_blocks > 1 << self._group_log
+        ):
+            raise Damaged("the XFS superblock is damaged")
+        if self._v5 and incompat & ~_KNOWN:
+            raise Unsupported(f"the XFS filesystem uses features that are not read ({incompat & ~_KNOWN:#x})")
+        if not self._v5:
+            incompat = 0
+        if incompat & _NEEDS_REPAIR:
+            raise Damaged("the XFS filesystem says of itself that it needs repair")
+        self._ftype = bool(incompat & _FTYPE if self._v5 else features2 & 0x200)
+        self._folder_block = self._block << sb[192]
+        if sb[192] > 4 or self._folder_block > 65536:
+            raise Damaged("the XFS superblock is damaged")
+        self.capacity = count * self._block
+        self.uuid = str(uuid.UUID(bytes=sb[32:48]))
+        self.label = sb[108:120].partition(b"\0")[0].decode("utf-8", "replace")
+
+    def root(self) -> int:
+        """The inode that the superblock names."""
+        return int(self._root)
+
+    def node(self, reference: int) -> Node:
+        """The inode of that number."""
+        block = reference >> self._per_block_log
+        index = reference & ((1 << self._per_block_log) - 1)
+        raw = self._blocks.read(self._byte(block) + index * self._inode_size, self._inode_size)
+        magic, mode = struct.unpack_from(">2sH", raw)
+        (size,) = struct.unpack_from(">Q", raw, 56)
+        if magic != b"IN" or (self._v5 and struct.unpack_from(">Q", raw, 152)[0] != reference):
+            raise Damaged(f"inode {reference} of the XFS filesystem is damaged")
+        if struct.unpack_from(">H", raw, 90)[0] & 1:
+            raise Unsupported("a file is in the realtime section")
+        return Node(kind=Kind.of(mode), size=size, reference=reference, detail=raw)
+
+    def entries(self, node: Node) -> dict[str, int]:
+        """The names in a folder, short or long."""
+        found: dict[str, int] = {}
+        if node.detail[5] == _LOCAL:
+            self._short(self._fork(node), found)
+            return found
+        total = 0
+        size = self._folder_block
+        for start, length, place in self._pieces(node):
+            if start >= _LEAVES:
+                break
+            total += length
+            if place is None or total > LARGEST_FOLDER:
+                raise Damaged("a folder of the XFS filesystem is damaged")
+        data = bytearray()
+        for start, length, place in self._pieces(node):
+            if start >= _LEAVES:
+                break
+            # A block of a folder may lie in several pieces when it is larger than one of the filesystem.
+            data += self._blocks.read(place or 0, length)
+        for at in range(0, len(data) // size * size, size):
+            self._long(bytes(data[at : at + size]), found)
+        return found
+
+    def target(self, node: Node) -> str:
+        """Where a link leads."""
+        if node.size > 4096:
+            raise Damaged("the target of a link is too long")
+        if node.detail[5] == _LOCAL:
+            return name_of(self._fork(node)[: node.size])
+        if not self._v5:
+            return name_of(b"".join(self.content(node)))
+        parts: list[bytes] = []
+        left = node.size
+        for _, length, place in self._pieces(node):
+            for at in range(0, length, self._block):
+                block = self._blocks.read((place or 0) + at, self._block)
+                if block[:4] != b"XSLM":
+                    raise Damaged("the target of a link is damaged")
+                count = min(left, self._block - 56)
+                parts.append(block[56 : 56 + count])
+                left -= count
+        if left:
+            raise Damaged("the target of a link is damaged")
+        return name_of(b"".join(parts))
+
+    def content(self, node: Node) -> Iterator[bytes]:
+        """The bytes of a file."""
+        if node.detail[5] == _LOCAL:
+            raise Damaged("a file of the XFS filesystem is damaged")
+        return assembled(self._blocks, self._pieces(node), node.size)
+
+    def _byte(self, block: int) -> int:
+        """Where a block lies, by group and number within the group."""
+        group, within = block >> self._group_log, block & ((1 << self._group_log) - 1)
+        if group >= self._groups or within >= self._group_blocks:
+            raise Damaged(f"block {block} is not in the XFS filesystem")
+        return int((group * self._group_blocks + within) * self._block)
+
+    def _fork(self, node: Node) -> bytes:
+        raw = node.detail
+        start = 176 if raw[4] >= 3 else 100
+        end = start + raw[82] * 8 if raw[82] else len(raw)
+        if end > len(raw):
+            raise Damaged(f"inode {node.reference} of the XFS filesystem is damaged")
+        return bytes(raw[start:end])
+
+    def _pieces(self, node: Node) -> Iterator[Piece]:
+        fork = self._fork(node)
+        match node.detail[5]:
+            case 2:
+                wide = self._v5 and struct.unpack_from(">Q", node.detail, 120)[0] & _NREXT64
+                (count,) = (
+                    struct.unpack_from(">Q", node.detail, 24) if wide else struct.unpack_from(">I", node.detail, 76)
+                )
+                if count * 16 > len(fork):
+                    raise Damaged("the extents of a file are damaged")
+                return self._records(fork, 0, count)
+            case 3:
+                level, count = struct.unpack_from(">HH", fork)
+                room = (len(fork) - 4) // 16
+                if count > room or not 1 <= level <= 9:
+                    raise Damaged("the extents of a file are damaged")
+                pointers = struct.unpack_from(f">{count}Q", fork, 4 + room * 8)
+                return self._below(pointers, level - 1, set())
+        raise Damaged(f"inode {node.reference} of the XFS filesystem is damaged")
+
+    def _below(self, pointers: tuple[int, ...], level: int, seen: set[int]) -> Iterator[Piece]:
+        header = 72 if self._v5 else 24
+        magic = b"BMA3" if self._v5 else b"BMAP"
+        for pointer in pointers:
+            if pointer in seen:
+                raise Damaged("the extents of a file form a loop")
+            seen.add(pointer)
+            block = self._blocks.read(self._byte(pointer), self._block)
+            found, own, count = struct.unpack_from(">4sHH", block)
+            room = (self._block - header) // 16
+            if found != magic or own != level or count > room:
+                raise Damaged("the extents of a file are damaged")
+            if level:
+                yield from self._below(struct.unpack_from(f">{count}Q", block, header + room * 8), level - 1, seen)
+            else:
+                yield from self._records(block, header, count)
+
+    def _records(self, data: bytes, at: int, count: int) -> Iterator[Piece]:
+        for _ in range(count):
+            high, low = struct.unpack_from(">QQ", data, at)
+            at += 16
+            start = (high & (1 << 63) - 1) >> 9
+            block = (high & 0x1FF) << 43 | low >> 21
+            length = low & (1 << 21) - 1
+            place = None if high >> 63 else self._byte(block)
+            yield start * self._block, length * self._block, place
+
+    def _short(self, data: bytes, found: dict[str, int]) -> None:
+        count, wide = data[0], data[1]
+        width = 8 if wide else 4
+        at = 2 + width
+        for _ in range(wide or count):
+            length = data[at]
+            name = data[at + 3 : at + 3 + length]
+            at += 3 + length + self._ftype
+            if at + width > len(data) or not length:
+                raise Damaged("a folder of the XFS filesystem is damaged")
+            found[name_of(name)] = int.from_bytes(data[at : at + width], "big")
+            at += width
+
+    def _long(self, data: bytes, found: dict[str, int]) -> None:
+        magic = data[:4]
+        if magic in (b"XDB3", b"XDD3"):
+            at = 64
+        elif magic in (b"XD2B", b"XD2D"):
+            at = 16
+        else:
+            raise Damaged("a folder of the XFS filesystem is damaged")
+        end = len(data)
+        if magic in (b"XDB3", b"XD2B"):
+            (leaves,) = struct.unpack_from(">I", data, end - 8)
+            end -= 8 + 8 * leaves
+        while at < end:
+            if data[at : at + 2] == b"\xff\xff":
+                (length,) = struct.unpack_from(">H", data, at + 2)
+                if length < 8:
+                    raise Damaged("a folder of the XFS filesystem is damaged")
+                at += length
+                continue
+            inode, length = struct.unpack_from(">QB", data, at)
+            name = data[at + 9 : at + 9 + length]
+            if not length or at + 9 + length > end:
+                raise Damaged("a folder of the XFS filesystem is damaged")
+            if name not in (b".", b".."):
+                found[name_of(name)] = inode
+            at += (8 + 1 + length + self._ftype + 2 + 7) // 8 * 8
