@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -112,10 +113,10 @@ class Sandbox:
                 hint=_DOCTOR,
             )
         write_mapping(self._process.pid, self._mapping)
-        if root:
-            # mapped root makes files in both; an ordinary user is mapped root
-            for folder in (self._work, self._work / "layers"):
-                os.chown(folder, *self._mapping.root)
+        # mapped root makes files in both; a group that they hand on must be one that is mapped
+        for folder in (self._work, self._work / "layers"):
+            os.chown(folder, *self._mapping.root)
+            os.chmod(folder, stat.S_IMODE(folder.stat().st_mode) & ~stat.S_ISGID)
         wire.send(self._channel, {"mapped": True})
 
     def __enter__(self) -> Self:

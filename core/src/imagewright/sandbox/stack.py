@@ -117,7 +117,8 @@ def _mount_points_of(binds: Sequence[str], folder: str) -> str | None:
 def _resolver_layer(folder: str, layers: Iterable[str]) -> str:
     """A layer that shows an empty ``/etc/resolv.conf``, in an ``/etc`` that looks like the tree's own.
 
-    It lies above the other lower layers, since one of those may hide the name.
+    It lies above the other lower layers, since one of those may hide the name. Where the upper layer itself hides it,
+    because an earlier job with the same one took it away, names stay unresolved.
     """
     os.makedirs(f"{folder}/etc", 0o755)
     os.close(os.open(f"{folder}/{RESOLVER}", os.O_WRONLY | os.O_CREAT, 0o644))

@@ -172,6 +172,30 @@ def test_a_module_of_the_current_folder_is_not_taken_for_pythons(
     Sandbox.open(work).close()
 
 
+def test_a_shared_folder_hands_no_group_of_its_own_to_layers(work: Path, sandbox_works: None) -> None:
+    groups = [4242] if os.getuid() == 0 else [group for group in os.getgroups() if group != os.getgid()]
+    if not groups:
+        pytest.skip("this user is in one group only")
+    for folder in (work, work / "layers"):
+        os.chown(folder, -1, groups[0])
+        folder.chmod(0o2775)
+    with Sandbox.open(work) as sandbox:
+        sandbox.own(work / "layers" / "base")
+        job = Job(
+            argv=("/bin/sh", "-c", "touch /root/new; stat -c %g /root/new /"),
+            environment={"PATH": "/bin"},
+            stack=Stack(lower=("base",), upper="top"),
+            inside=True,
+        )
+        lines: list[str] = []
+        assert sandbox.run(job, lines.append) == 0, lines
+        assert lines == ["0", "0"]
+        first = Job(argv=("true",), environment=HOSTPATH, stack=Stack(lower=(), upper="first"))
+        assert sandbox.run(first, lines.append) == 0
+        assert (work / "layers" / "first").stat().st_mode & 0o7777 == 0o755
+        sandbox.remove(work / "layers")
+
+
 def test_remove_takes_what_mapped_owners_left(bench) -> None:
     bench.out("mkdir -p /root/d/e; touch /root/d/e/f; chown -R 1000:1000 /root/d; chmod 0 /root/d/e /root/d")
     bench.sandbox.remove(bench.layer("top"))
