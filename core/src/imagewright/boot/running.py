@@ -32,7 +32,8 @@ _PANIC = "Kernel panic - not syncing"
 # any disk; the same machine started again is fine.
 _TIMER_PANICS = (f"{_PANIC}: IO-APIC + timer doesn't work", f"{_PANIC}: timer doesn't work")
 
-_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cM])")
+# CSI, OSC, character sets and the single ones (ECMA-48; systemd 257 sends an OSC to every console).
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cM])")
 
 
 @contextlib.contextmanager
