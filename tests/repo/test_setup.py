@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,19 +15,19 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def copy(top: Path, tmp_path: Path) -> Iterator[Path]:
-    """A checkout that lacks everything, which anybody may read."""
-    folder = tmp_path / "checkout"
+def copy(top: Path) -> Iterator[Path]:
+    """A checkout that lacks everything, which anybody may read; pytest's own folders are for its user alone."""
+    outer = Path(tempfile.mkdtemp(prefix="imagewright-setup-"))
+    outer.chmod(0o755)
+    folder = outer / "checkout"
     (folder / "scripts" / "host-packages").mkdir(parents=True)
     (folder / "scripts" / "setup").write_bytes((top / "scripts" / "setup").read_bytes())
     for name in ("debian", "ubuntu"):
         (folder / "scripts" / "host-packages" / f"{name}.txt").write_text("no-such-package-as-this # a test\n")
     (folder / "requirements-dev.txt").write_text("no-such-distribution-as-this-one\n")
     (folder / "pyproject.toml").write_text("[dependency-groups]\ndev = []\n")
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        if parent.stat().st_uid == os.getuid():
-            parent.chmod(0o755)
-    return folder
+    yield folder
+    shutil.rmtree(outer)
 
 
 def run(folder: Path, *arguments: str, path: str = "/usr/bin:/bin", uid: int | None = None) -> tuple[int, str]:
@@ -39,8 +41,8 @@ def run(folder: Path, *arguments: str, path: str = "/usr/bin:/bin", uid: int | N
     return result.returncode, result.stdout
 
 
-def test_without_sudo_it_says_what_root_has_to_run(copy: Path, tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
+def test_without_sudo_it_says_what_root_has_to_run(copy: Path) -> None:
+    programs = copy.parent / "bin"
     programs.mkdir()
     for folder in (Path("/usr/bin"), Path("/bin")):
         for program in folder.iterdir():
