@@ -47,7 +47,7 @@ class Machine:
 
     def run(self, *arguments: str) -> str:
         script = resources.files("imagewright_flavours_standard") / SCRIPT
-        argv = [sys.executable, "-I", str(script), "--root", str(self.root), *arguments]
+        argv = [sys.executable, "-IS", str(script), *arguments, str(self.root)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -145,9 +145,18 @@ def test_a_link_that_an_account_made_is_not_followed(machine: Machine) -> None:
     assert (machine.root / "etc/precious").read_text() == f"{key('a')}\n"
 
 
-def test_a_state_that_was_cut_short_is_no_failure(machine: Machine) -> None:
+def test_a_boot_that_was_cut_short_is_made_good_by_the_next(machine: Machine) -> None:
     machine.authorise(key("a"))
-    machine.write("var/lib/imagewright/instance-keys.json", '{"instance": "fi')
     machine.boot("first", [key("a")])
-    machine.boot("second", [])
-    assert machine.keys == []
+    machine.authorise(key("a"), key("b"))
+    machine.write("var/lib/imagewright/instance/keys", f"{key('b').split()[1]}\n{key('a').split()[1]}\n")
+    machine.boot("second", [key("b")])
+    assert machine.keys == [key("b")]
+
+
+def test_the_remembered_instance_is_that_of_the_metadata_to_the_letter_as_the_unit_compares_them(
+    machine: Machine,
+) -> None:
+    machine.boot("first", [])
+    remembered = machine.root / "var/lib/imagewright/instance/id"
+    assert remembered.read_bytes() == (machine.root / "var/lib/cloud/data/instance-id").read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 
 from imagewright.api import Command, Entry, Package, Tree
@@ -16,8 +16,7 @@ ARCHIVES = "/var/cache/apt/archives"
 AUTHORITIES = "/etc/apt/imagewright-authorities.pem"
 """Where the apt of the tree finds the certificates that it trusts during the build."""
 
-_INSTALLED = re.compile(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) .*?\[(\S+)\]\)", re.MULTILINE)
-_ARCHIVE = re.compile(r"^'[^']*' (\S+)_([^_ ]+)_([^_ ]+)\.deb \d+ (?:SHA256:)?(\w*)", re.MULTILINE)
+_ARCHIVE = re.compile(r"^'[^']*' ([^_ ]+)_([^_ ]+)_([^_ ]+)\.deb [0-9]+ (?:SHA256:)?(\w*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,27 +57,16 @@ class Apt:
         return Command(argv=("apt-get", "-q", "-y", "--error-on=any", "update"))
 
     def resolve(self, names: Sequence[str]) -> Command:
-        """Simulate the transaction, and tell the digests of what is to be fetched."""
-        return Command(
-            argv=(
-                "sh",
-                "-euc",
-                # what is in the cache is not listed as to be fetched, so an empty one is shown
-                'apt-get -q -y --no-install-recommends --simulate install -- "$@"; '
-                'apt-get -q -y --no-install-recommends -o Dir::Cache::archives=/tmp --print-uris install -- "$@"',
-                "resolve",
-                *names,
-            )
-        )
+        """List what is to be fetched; with an empty cache, since what lies there already would not be listed."""
+        options = ("--no-install-recommends", "-o", "Dir::Cache::archives=/tmp", "-o", "Acquire::ForceHash=SHA256")
+        return Command(argv=("apt-get", "-q", "-y", *options, "--print-uris", "install", "--", *names))
 
     def parse_resolution(self, output: str) -> tuple[Package, ...]:
-        """Read the lines ``Inst NAME (VERSION ORIGIN [ARCHITECTURE])`` and ``'ADDRESS' FILE SIZE SHA256:DIGEST``."""
-        packages = [
-            Package(name=name, version=version, architecture=architecture)
-            for name, version, architecture in _INSTALLED.findall(output)
-        ]
-        digests = {(name, version.replace("%3a", ":")): digest for name, version, _, digest in _ARCHIVE.findall(output)}
-        return tuple(replace(one, digest=digests.get((one.name, one.version), "")) for one in packages)
+        """Read the lines ``'ADDRESS' NAME_VERSION_ARCHITECTURE.deb SIZE SHA256:DIGEST``."""
+        return tuple(
+            Package(name=name, version=version.replace("%3a", ":"), architecture=architecture, digest=digest)
+            for name, version, architecture, digest in _ARCHIVE.findall(output)
+        )
 
     def install(self, names: Sequence[str]) -> Command:
         """Install without recommendations; the initramfs is made once, at the end."""
@@ -97,6 +85,6 @@ class Apt:
         return tuple(Package(name=row[1], version=row[2], architecture=row[3]) for row in fields if len(row) == 4)
 
     def moment(self) -> Command:
-        """The newest date of the indexes' Release files."""
+        """Print the newest date of the indexes."""
         script = (resources.files("imagewright_debian") / "build-files" / "moment").read_text()
         return Command(argv=("sh", "-euc", script))
