@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from imagewright.disk.tools import find
+
 Kind = Literal["file", "folder", "link", "other"]
 
 SECTOR = 512
@@ -236,13 +238,13 @@ class DiskView(TreeView):
         )
 
     def _ask(self, request: str) -> str:
-        done = subprocess.run(["debugfs", "-R", request, self._where], capture_output=True, text=True, check=True)
+        done = subprocess.run([find("debugfs"), "-R", request, self._where], capture_output=True, text=True, check=True)
         return done.stdout
 
 
 def root_offset(disk: Path) -> int:
     """Where the largest partition of a raw disk begins, in bytes; 0 if it has no partition table."""
-    done = subprocess.run(["sfdisk", "--json", str(disk)], capture_output=True, text=True, check=False)
+    done = subprocess.run([find("sfdisk"), "--json", str(disk)], capture_output=True, text=True, check=False)
     if done.returncode:
         return 0
     partitions = json.loads(done.stdout)["partitiontable"].get("partitions", [])
