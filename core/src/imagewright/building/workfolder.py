@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from imagewright.errors import HostError
-from imagewright.sandbox import Sandbox
+from imagewright.sandbox import Sandbox, probe
 
 LOCK = "lock"
 
@@ -25,7 +26,11 @@ def work_folder(parent: Path, *, preload: tuple[str, ...]) -> Iterator[tuple[Pat
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="build-", dir=parent))
+        # nobody may take a folder that has no lock yet for one that was abandoned
+        with _held(parent):
+            folder = Path(tempfile.mkdtemp(prefix="build-", dir=parent))
+            lock = FileLock(folder / LOCK)
+            lock.acquire()
     except OSError as error:
         raise HostError(
             "work-folder",
@@ -33,30 +38,47 @@ def work_folder(parent: Path, *, preload: tuple[str, ...]) -> Iterator[tuple[Pat
             where=(f"folder: {parent}",),
             hint="name another one with --work-dir or --cache-dir",
         ) from error
-    with FileLock(folder / LOCK):
+    try:
         clear_abandoned(parent)
         # mapped root must be able to enter, whoever the caller is
         folder.chmod(0o755)
         (folder / "layers").mkdir()
-        try:
-            with Sandbox.open(folder, preload=preload) as sandbox:
-                try:
-                    yield folder, sandbox
-                finally:
-                    _empty(folder, sandbox)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with _opened(folder, preload) as sandbox:
+            try:
+                yield folder, sandbox
+            finally:
+                _empty(folder, sandbox)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder itself, so that no lock file is left in it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: Path, preload: tuple[str, ...]) -> Sandbox:
+    try:
+        return Sandbox.open(folder, preload=preload)
+    except HostError as error:
+        raise probe.explained(error) from error
 
 
 def clear_abandoned(parent: Path) -> tuple[Path, ...]:
     """Remove the work folders whose builders are gone; return them. One that is in use is left alone."""
     removed = []
-    for folder in sorted(parent.glob("build-*")):
-        lock = FileLock(folder / LOCK, timeout=0)
-        if not folder.is_dir():
-            continue
+    with _held(parent):
+        found = sorted(folder for folder in parent.glob("build-*") if folder.is_dir())
+    for folder in found:
         try:
-            with lock:
+            with FileLock(folder / LOCK, timeout=0):
                 with suppress(HostError):
                     (folder / "layers").mkdir(exist_ok=True)
                     with Sandbox.open(folder) as sandbox:
