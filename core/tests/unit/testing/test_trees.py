@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
+from imagewright.disk.tools import find
 from imagewright.testing.trees import DiskView, TarView, TreeView, root_offset
 
 
@@ -49,9 +48,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tree / "key").write_bytes(b"key")
     (tree / "key").chmod(0o600)
     image = folder / "disk.raw"
-    mkfs = shutil.which("mke2fs", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    assert mkfs, "the host needs e2fsprogs"
-    subprocess.run([mkfs, "-q", "-t", "ext4", "-d", tree, image, "2M"], check=True, capture_output=True)
+    subprocess.run([find("mke2fs"), "-q", "-t", "ext4", "-d", tree, image, "2M"], check=True, capture_output=True)
     return image
 
 
@@ -106,7 +103,7 @@ def test_the_largest_partition_is_looked_into(disk: Path, tmp_path: Path) -> Non
     with raw.open("wb") as stream:
         stream.truncate(8 * 2**20)
     table = "label: gpt\nstart=2048, size=2048\nstart=4096, size=4096\n"
-    subprocess.run(["sfdisk", "-q", str(raw)], input=table, text=True, check=True, capture_output=True)
+    subprocess.run([find("sfdisk"), "-q", str(raw)], input=table, text=True, check=True, capture_output=True)
     assert root_offset(raw) == 4096 * 512
     with raw.open("r+b") as stream:
         stream.seek(4096 * 512)
