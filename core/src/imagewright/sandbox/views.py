@@ -69,7 +69,11 @@ def closed_to_strangers(folders: list[str]) -> list[str]:
 def _first_closed(folder: str) -> str | None:
     end = folder.find("/", 1)
     while end > 0:
-        if not os.stat(folder[:end]).st_mode & stat.S_IXOTH:
+        try:
+            mode = os.stat(folder[:end]).st_mode
+        except FileNotFoundError:  # another folder of code has covered it already
+            return None
+        if not mode & stat.S_IXOTH:
             return folder[:end]
         end = folder.find("/", end + 1)
     return None

@@ -152,6 +152,20 @@ def test_code_in_a_closed_folder_is_found_even_when_it_is_imported_late(bench) -
     assert call(bench, "late") == 42
 
 
+def test_two_folders_of_code_below_one_closed_folder_are_found(
+    work: Path, tmp_path: Path, sandbox_works: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "closed" / name / "inner").mkdir(parents=True)
+        (tmp_path / "closed" / name / "inner" / f"code_{name}.py").write_text("def answer():\n    return 42\n")
+        (tmp_path / "closed" / name).chmod(0o700)
+        monkeypatch.syspath_prepend(tmp_path / "closed" / name / "inner")
+    (tmp_path / "closed").chmod(0o700)
+    with Sandbox.open(work, preload=("code_one",)) as sandbox:
+        for name in ("one", "two"):
+            assert sandbox.call(PythonJob(function=f"code_{name}:answer"), print) == 42
+
+
 def test_the_callers_python_runs_wherever_it_lies(bench) -> None:
     job = Job(argv=(sys.executable, "-c", "import json, os; print(os.getuid())"), environment=HOSTPATH)
     assert bench.sandbox.run(job, bench.lines.append) == 0, bench.text
