@@ -32,13 +32,14 @@ class FileBlocks:
     """A file, or a block device, as it is."""
 
     def __init__(self, path: Path) -> None:
-        """Open it. Raises OSError; ValueError if it is neither a file nor a block device."""
+        """Open it. Raises OSError; Damaged if it is neither a file nor a block device."""
         # A FIFO would wait for its writer for ever.
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             status = os.fstat(self.descriptor)
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-                raise ValueError("it is not a file")
+                kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no file"
+                raise Damaged(f"it is {kind}")
             self.identity = (status.st_dev, status.st_ino)
             self.size = os.lseek(self.descriptor, 0, os.SEEK_END)
         except BaseException:

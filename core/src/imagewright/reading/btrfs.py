@@ -40,7 +40,8 @@ class Volume:
         self._blocks = blocks
         sb = blocks.read(_SUPERBLOCK, 4096)
         self._root, chunk_root, log_root = struct.unpack_from("<QQQ", sb, 0x50)
-        self.capacity, _, self.default_folder, devices = struct.unpack_from("<QQQQ", sb, 0x70)
+        capacity, _, self.default_folder, devices = struct.unpack_from("<QQQQ", sb, 0x70)
+        self.capacity = min(capacity, blocks.size)
         self.sector, self._node = struct.unpack_from("<II", sb, 0x90)
         (array,) = struct.unpack_from("<I", sb, 0xA0)
         (incompat,) = struct.unpack_from("<Q", sb, 0xBC)

@@ -53,6 +53,8 @@ class Ext4Tree(Tree):
         self._block: int = 1024 << log
         if self._inode_size < 128 or self._inode_size > self._block or self._inode_size & (self._inode_size - 1):
             raise Damaged("the ext4 superblock is damaged")
+        # With bigalloc and blocks of 1024 bytes the first block is 0, but the superblock is still in block 1.
+        self._super_block = 1024 // self._block
         self._descriptor = 32
         if incompat & _64BIT:
             count |= struct.unpack_from("<I", sb, 336)[0] << 32
@@ -62,7 +64,7 @@ class Ext4Tree(Tree):
         self._meta_group = struct.unpack_from("<I", sb, 260)[0] if incompat & _META_BG else None
         self._sparse = bool(ro_compat & _SPARSE_SUPER)
         self._copies = struct.unpack_from("<II", sb, 588) if compat & _SPARSE_SUPER2 else None
-        self.capacity = count * self._block
+        self.capacity = min(count * self._block, blocks.size)
         self.uuid = str(uuid.UUID(bytes=sb[104:120])) if sb[104:120] != bytes(16) else ""
         self.label = sb[120:136].partition(b"\0")[0].decode("utf-8", "replace")
         if incompat & _RECOVER:
@@ -142,8 +144,10 @@ class Ext4Tree(Tree):
         if self._meta_group is not None and table >= self._meta_group:
             first = table * per_block
             block = self._first + first * self._per_group + self._has_super(first)
+            if first == 0:
+                block = self._super_block + 1
         else:
-            block = self._first + 1 + table
+            block = self._super_block + 1 + table
         at = block * self._block + index * self._descriptor
         raw = self._blocks.read(at, self._descriptor)
         (low,) = struct.unpack_from("<I", raw, 8)

@@ -79,10 +79,7 @@ def open_image(path: Path) -> Iterator[Image]:
     with ExitStack() as stack:
         files: list[Path] = []
         with readable(path), damaged("the image"):
-            try:
-                blocks, kind = _disk(path, "", stack, files, set())
-            except IsADirectoryError:
-                raise Damaged("it is a folder") from None
+            blocks, kind = _disk(path, "", stack, files, set())
             if isinstance(blocks, FileBlocks) and tars.present(blocks):
                 tree = tars.TarTree(blocks)
                 image = Image(
@@ -94,7 +91,7 @@ def open_image(path: Path) -> Iterator[Image]:
                     volumes=(Volume(partition=None, trees=(tree,)),),
                 )
             else:
-                table, volumes = _volumes(blocks)
+                table, volumes = volumes_of(blocks)
                 image = Image(
                     path=path, format=kind, table=table, size=blocks.size, files=tuple(files), volumes=volumes
                 )
@@ -158,7 +155,8 @@ def _disk(
     return file, "raw"
 
 
-def _volumes(blocks: Blocks) -> tuple[str, tuple[Volume, ...]]:
+def volumes_of(blocks: Blocks) -> tuple[str, tuple[Volume, ...]]:
+    """The kind of partition table (``gpt``, ``mbr`` or empty), and the partitions. Raises Damaged and Unsupported."""
     partitions = tables.gpt(blocks)
     if partitions is not None:
         return "gpt", tuple(_volume(blocks, partition) for partition in partitions)

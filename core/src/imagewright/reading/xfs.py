@@ -65,7 +65,7 @@ class XfsTree(Tree):
         self._folder_block = self._block << sb[192]
         if sb[192] > 4 or self._folder_block > 65536:
             raise Damaged("the XFS superblock is damaged")
-        self.capacity = count * self._block
+        self.capacity = min(count * self._block, blocks.size)
         self.uuid = str(uuid.UUID(bytes=sb[32:48]))
         self.label = sb[108:120].partition(b"\0")[0].decode("utf-8", "replace")
 
