@@ -37,7 +37,8 @@ PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----")
 
 
 def _readme(flavour: FlavourSubject) -> Iterator[Hit]:
-    if not flavour.has_readme:
+    unknown = flavour.python and flavour.folder is None and flavour.failure is not None
+    if not flavour.has_readme and not unknown:
         where = "README.md" if flavour.folder is not None else ""
         fix = "write README.md: what the flavour is for, and what its parameters do"
         if flavour.python:

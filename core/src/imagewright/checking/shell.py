@@ -7,6 +7,7 @@ evaluates nothing, and where a script is too clever it sees less, never somethin
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 KEYWORDS = frozenset({"if", "then", "else", "elif", "fi", "while", "until", "do", "done", "!", "{", "}", "time"})
@@ -118,7 +119,7 @@ class _Scanner:
         """Read commands until ``end`` that nothing in the block has opened."""
         current = _Open(self._line)
         word: str | None = None
-        target = False  # the next word is what > writes to
+        target = ""  # ">" or "<" if the next word is what a redirection names
         pending: list[Command] = []  # the command before a pipe
         cases = depth = 0
 
@@ -127,14 +128,14 @@ class _Scanner:
             if word is None:
                 return
             if target:
-                current.writes.append(word)
+                current.writes += [word] if target == ">" else []
             elif not current.words and word in KEYWORDS:
                 current.line = self._line
             else:
                 if not current.words:
                     cases += {"case": 1, "esac": -1}.get(word, 0)
                 current.words.append(word)
-            word, target = None, False
+            word, target = None, ""
 
         def close_command(*, pipe: bool = False, drop: bool = False) -> None:
             nonlocal current
@@ -159,6 +160,8 @@ class _Scanner:
                 break
             if char in " \t":
                 close_word()
+            elif self._text.startswith("\\\n", self._at):
+                self._at += 1
             elif char == "\n":
                 close_command()
                 self._at += 1
@@ -324,26 +327,26 @@ class _Scanner:
 
     # -- redirections and here-documents
 
-    def _redirection(self, word: str | None, close_word: object) -> tuple[str | None, bool]:
-        """Step over a redirection operator; return the word that stays open, and whether a target follows."""
+    def _redirection(self, word: str | None, close_word: Callable[[], None]) -> tuple[str | None, str]:
+        """Step over a redirection operator; return the word that stays open, and the direction if a target follows."""
         if word is not None and not word.isdigit():
-            close_word()  # type: ignore[operator]
+            close_word()
         heredoc = None if self._text.startswith("<<<", self._at) else _HEREDOC.match(self._text, self._at)
         if heredoc:
             self._heredocs.append((bool(heredoc[1]), not heredoc[2], heredoc[3]))
             self._at = heredoc.end()
-            return None, False
-        writes = self._text[self._at] == ">"
+            return None, ""
+        direction = self._text[self._at]
         while self._at < len(self._text) and self._text[self._at] in "<>|":
             self._at += 1
         if self._text[self._at : self._at + 1] == "(":  # a process substitution
-            return None, False
+            return None, ""
         if self._text[self._at : self._at + 1] == "&":
             self._at += 1
             copied = re.compile(r"[0-9-]+").match(self._text, self._at)
             self._at = copied.end() if copied else self._at
-            return None, writes and not copied
-        return None, writes
+            return None, "" if copied else direction
+        return None, direction
 
     def _bodies(self) -> None:
         """Read the here-documents that the line before has announced."""
