@@ -23,14 +23,9 @@ KEYRINGS = (
 EXCLUDED_DOCUMENTATION = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
-    "path-exclude=/usr/share/doc-base/*",
-    "path-exclude=/usr/share/info/*",
-    "path-exclude=/usr/share/lintian/*",
-    "path-exclude=/usr/share/linda/*",
     "path-exclude=/usr/share/locale/*",
     "path-include=/usr/share/locale/locale.alias",
     "path-exclude=/usr/share/man/*",
-    "path-exclude=/usr/share/groff/*",
 )
 """Settings of dpkg(1); licences ask for the copyright files."""
 
