@@ -28,11 +28,6 @@ _KEPT = 512
 Key = tuple[int, int, int]
 
 
-def present(blocks: Blocks) -> bool:
-    """Whether there is such a filesystem."""
-    return blocks.size >= _SUPERBLOCK + 4096 and blocks.read(_SUPERBLOCK + 64, 8) == b"_BHRfS_M"
-
-
 class Volume:
     """The trees of a filesystem, and where its logical addresses lie."""
 

@@ -23,11 +23,6 @@ _ENCRYPTED, _EXTENTS, _EA_INODE, _INLINE = 0x800, 0x80000, 0x200000, 0x10000000
 _ROOT = 2
 
 
-def present(blocks: Blocks) -> bool:
-    """Whether there is such a filesystem."""
-    return blocks.size >= 4096 and blocks.read(1024 + 56, 2) == b"\x53\xef"
-
-
 class Ext4Tree(Tree):
     """The files of an ext2, ext3 or ext4 filesystem. A reference is the number of an inode."""
 

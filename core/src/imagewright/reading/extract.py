@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,4 +105,4 @@ def _place(staged: list[tuple[Path, Path]]) -> None:
 
 
 def _beside(path: Path, what: str) -> Path:
-    return path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.{what}")
+    return path.with_name(f".{path.name[:200]}.{os.urandom(6).hex()}.{what}")

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagewright.reading import btrfs, ext4, qcow2, tables, tars, xfs
+from imagewright.reading import qcow2, tables
 from imagewright.reading.blocks import Blocks, FileBlocks, Window
 from imagewright.reading.errors import Damaged, ImageUnreadable, Unsupported, damaged
 from imagewright.reading.trees import Tree
@@ -80,7 +80,9 @@ def open_image(path: Path) -> Iterator[Image]:
         files: list[Path] = []
         with readable(path), damaged("the image"):
             blocks, kind = _disk(path, "", stack, files, set())
-            if isinstance(blocks, FileBlocks) and tars.present(blocks):
+            if isinstance(blocks, FileBlocks) and _is_tar(blocks):
+                from imagewright.reading import tars
+
                 tree = tars.TarTree(blocks)
                 image = Image(
                     path=path,
@@ -172,13 +174,28 @@ def volumes_of(blocks: Blocks) -> tuple[str, tuple[Volume, ...]]:
 
 
 def _reader(blocks: Blocks) -> Callable[[Blocks], tuple[Tree, ...]] | None:
-    if ext4.present(blocks):
+    # A reader is imported for its filesystem only: what the others import costs more than reading the kernel.
+    if _at(blocks, 1024 + 56, b"\x53\xef"):
+        from imagewright.reading import ext4
+
         return lambda found: (ext4.Ext4Tree(found),)
-    if xfs.present(blocks):
+    if _at(blocks, 0, b"XFSB"):
+        from imagewright.reading import xfs
+
         return lambda found: (xfs.XfsTree(found),)
-    if btrfs.present(blocks):
+    if _at(blocks, 0x10000 + 64, b"_BHRfS_M"):
+        from imagewright.reading import btrfs
+
         return lambda found: tuple(btrfs.trees(found))
     return None
+
+
+def _is_tar(blocks: Blocks) -> bool:
+    return _at(blocks, 257, b"ustar")
+
+
+def _at(blocks: Blocks, offset: int, magic: bytes) -> bool:
+    return blocks.size >= offset + len(magic) and blocks.read(offset, len(magic)) == magic
 
 
 def _volume(disk: Blocks, partition: tables.Partition | None) -> Volume:
@@ -195,6 +212,6 @@ def _volume(disk: Blocks, partition: tables.Partition | None) -> Volume:
 
 def _problem(blocks: Blocks) -> str:
     for at, magic, what in _VOLUMES:
-        if blocks.size >= at + len(magic) and blocks.read(at, len(magic)) == magic:
+        if _at(blocks, at, magic):
             return what
     return ""

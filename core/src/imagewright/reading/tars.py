@@ -11,11 +11,6 @@ from imagewright.reading.errors import Damaged
 from imagewright.reading.trees import Kind, Node, Tree, zeros
 
 
-def present(blocks: FileBlocks) -> bool:
-    """Whether the file is one."""
-    return blocks.size >= 1024 and blocks.read(257, 5) == b"ustar"
-
-
 class _Stream:
     """What tarfile needs of a file."""
 

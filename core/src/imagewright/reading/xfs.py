@@ -20,11 +20,6 @@ _LOCAL, _EXTENTS, _BTREE = 1, 2, 3
 _LEAVES = 2**35  # from here on a folder holds its indexes, not names
 
 
-def present(blocks: Blocks) -> bool:
-    """Whether there is such a filesystem."""
-    return blocks.size >= 4096 and blocks.read(0, 4) == b"XFSB"
-
-
 class XfsTree(Tree):
     """The files of an XFS filesystem. A reference is the number of an inode."""
 

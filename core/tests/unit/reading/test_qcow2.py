@@ -62,11 +62,12 @@ def test_a_chain_of_backing_files_is_followed(
 def test_what_an_overlay_changed_counts(tmp_path: Path, machine: Machine, raw: Path) -> None:
     sh("qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", tmp_path / "top.qcow2")
     with raw.open("rb") as file:
-        at = file.read().index(machine.kernels[NEW][30_000:34_096]) - 30_000
-    sh("qemu-io", "-c", f"write -P 0x41 {at} 512", "-c", f"write -z {at + 65536} 65536", tmp_path / "top.qcow2")
+        disk = file.read()
     expected = bytearray(machine.kernels[NEW])
-    expected[:512] = b"A" * 512
-    expected[65536:131072] = bytes(65536)
+    first, second = (disk.index(expected[at : at + 4096]) for at in (32768, 40960))
+    sh("qemu-io", "-c", f"write -P 0x41 {first} 512", "-c", f"write -z {second} 4096", tmp_path / "top.qcow2")
+    expected[32768 : 32768 + 512] = b"A" * 512
+    expected[40960 : 40960 + 4096] = bytes(4096)
     assert taken(tmp_path / "top.qcow2")[1] == bytes(expected)
 
 
