@@ -99,6 +99,8 @@ TOOLS: tuple[Tool, ...] = (
     _tool("shellcheck", "shellcheck", "checks hook scripts", Purpose.CHECKS),
     _tool("e2fsck", "e2fsprogs", "checks the filesystems of the tests", Purpose.CHECKS),
     _tool("sgdisk", "gdisk", "checks the partition tables of the tests", Purpose.CHECKS),
+    _tool("mkfs.xfs", "xfsprogs", "makes images that the tests take kernels out of", Purpose.CHECKS),
+    _tool("mkfs.btrfs", "btrfs-progs", "makes images that the tests take kernels out of", Purpose.CHECKS),
 )
 """Every program that is not part of the smallest Debian or Ubuntu."""
 
