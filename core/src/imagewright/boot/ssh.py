@@ -105,10 +105,14 @@ def log_in(machine: RunningMachine, user: str, key: Path, *, timeout: float) -> 
         time.sleep(2)
 
 
-def host_keys(port: int, *, timeout: float = 60.0) -> frozenset[str]:
-    """The public host keys, ``TYPE BASE64`` each, of the server at a port of 127.0.0.1; none if there is no server."""
-    argv = (find("ssh-keyscan"), "-T", "20", "-p", str(port), "127.0.0.1")
-    lines = _ran(argv, timeout).stdout.splitlines()
+def host_keys(port: int, *, kinds: str = "ed25519,ecdsa,rsa", timeout: float = 60.0) -> frozenset[str]:
+    """The public host keys, ``TYPE BASE64`` each, of the server at a port of 127.0.0.1.
+
+    One connection is made for each of the ``kinds``; a kind that the server does not answer for within ``timeout``
+    seconds is missing.
+    """
+    argv = (find("ssh-keyscan"), "-T", f"{timeout:.0f}", "-t", kinds, "-p", str(port), "127.0.0.1")
+    lines = _ran(argv, 2 * timeout).stdout.splitlines()
     return frozenset(" ".join(line.split()[1:3]) for line in lines if line and not line.startswith("#"))
 
 
