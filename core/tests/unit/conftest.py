@@ -6,10 +6,12 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from imagewright import entrypoints
 from imagewright.planning import Prepared, prepare
 from imagewright.request import Request
 
@@ -90,8 +92,17 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    """A shelf; what it brings into the interpreter is taken out again."""
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    """A shelf; what it brings into the interpreter is taken out again.
+
+    Flavours of the environment are out of sight: names of the tests would meet theirs.
+    """
+
+    def distributions(**path: Any) -> list[metadata.Distribution]:
+        found = metadata.distributions(**path)
+        return [one for one in found if "path" in path or not one.entry_points.select(group="imagewright.flavours")]
+
+    monkeypatch.setattr(entrypoints, "distributions", distributions)
     path, modules = list(sys.path), set(sys.modules)
     yield Shelf(tmp_path)
     sys.path[:] = path

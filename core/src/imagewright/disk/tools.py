@@ -71,8 +71,9 @@ def run(
 
     Raises HostError if it is missing or the host's disk is full, StepFailed with its last lines if it fails.
     """
+    program = find(argv[0])
     # it must not go on when the builder is killed
-    command = [find("setpriv"), "--pdeathsig", "KILL", "--", find(argv[0]), *argv[1:]]
+    command = [find("setpriv"), "--pdeathsig", "KILL", "--", program, *argv[1:]]
     done = subprocess.run(
         command, input=data, capture_output=True, check=False, env=environment(epoch, extra), cwd=directory
     )
