@@ -25,6 +25,8 @@ RELEASE = "trixie"
 VOLATILE = (
     # what each installation writes anew, or what the image's flavours and the two ways of building leave on purpose
     "boot/",
+    # layers hold no device nodes, and devtmpfs brings them when the image boots
+    "dev/",
     "etc/",
     "home/",
     "lib/modules/",
@@ -55,7 +57,7 @@ class Image:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("debian")
-    cache = Path(request.config.cache.mkdir("imagewright")) / "cache"
+    cache = request.config.cache.mkdir("imagewright") / "cache"
     with ImageKit.open(folder / "kit", shared=cache.parent) as kit:
         kit.command(
             "disk-image-create", "-o", "demo", "-t", "raw,qcow2,tar", "--release", RELEASE, "debian", "vm",

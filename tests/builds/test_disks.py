@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -100,6 +101,37 @@ def test_owners_modes_and_setuid_bits_are_in_the_disk(image_kit: ImageKit) -> No
     assert (view.mode("var/spool/mail"), view.owner("var/spool/mail")) == (0o2775, (8, 12))
     assert (view.mode("etc/mail.key"), view.owner("etc/mail.key")) == (0o640, (0, 12))
     assert view.mode("tmp") == 0o1777
+
+
+CAPABLE = """
+    import os
+    import struct
+
+    from imagewright.api import Call, Flavour, Step, hookimpl
+
+    CAP_NET_RAW = 1 << 13  # capabilities(7)
+    VALUE = struct.pack("<5I", 0x02000001, CAP_NET_RAW, 0, 0, 0)  # struct vfs_cap_data, revision 2, effective
+
+    def give(context):
+        os.setxattr(context.target_root / "usr/bin/busybox", "security.capability", VALUE)
+
+    class Capable(Flavour):
+        summary = "gives busybox the right to send raw packets"
+
+        @hookimpl
+        def cleanup(self, ctx):
+            return (Step(id="10-capable", action=Call(function="capable_pack:give")),)
+"""
+
+
+def test_file_capabilities_are_those_of_a_tree_that_root_made(image_kit: ImageKit) -> None:
+    image_kit.pack("capable-pack", CAPABLE, {"capable": "Capable"})
+    built = image_kit.build("capable", types=("tar", "raw"), image_size=SMALL)
+    # revision 2: one that names no user namespace, which would hold on the builder's machine only
+    value = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
+    assert built.tree.get("usr/bin/busybox").attributes["security.capability"] == value
+    said = run("debugfs", "-R", "ea_get -x /usr/bin/busybox security.capability", built.path("raw")).stdout
+    assert value.hex() in said.replace(" ", ""), said
 
 
 def test_a_script_may_partition_the_disk(image_kit: ImageKit, tmp_path: Path) -> None:
