@@ -92,7 +92,7 @@ class ImageSpecs:
 
     @hookspec
     def block_device(self, ctx: BuildContext) -> Iterable[Step]:
-        """Lay out the disk: :class:`~imagewright.types.Layout`, or a script on ``IMAGE_BLOCK_DEVICE``.
+        """Lay out the disk: :class:`~imagewright.types.Layout`, a partition more, or a script on the disk.
 
         Runs as mapped root on the disk file at its final size. A script prints ``IMAGE_BLOCK_DEVICE=PATH``, where
         ``DISKp1`` is partition 1 of the file; the last one gets the root filesystem.

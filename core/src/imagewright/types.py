@@ -177,7 +177,8 @@ class Size:
 class Partition:
     """A partition of a GPT; ``size`` in bytes, 0 for all the room that is left (one only).
 
-    ``type`` is the GPT type GUID. ``role`` says what the core puts there.
+    ``type`` is the GPT type GUID. ``role`` says what the core puts there. As a step of its own it is one more partition
+    of another flavour's :class:`Layout`, in front of the root, so that the root can still grow; it has a size.
     """
 
     name: str
@@ -199,7 +200,7 @@ class Layout:
     boot_loader: Literal["", "grub"] = ""
 
 
-Action = Script | Command | Packages | Put | Call | Size | Layout
+Action = Script | Command | Packages | Put | Call | Size | Layout | Partition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

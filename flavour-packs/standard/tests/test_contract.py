@@ -4,4 +4,4 @@ from imagewright.testing.contract import PackContract
 
 
 class TestContract(PackContract):
-    flavours = ("base", "cloud-init", "dhcp-all", "growroot", "serial-console", "ssh-server", "vm")
+    flavours = ("base", "cloud-init", "dhcp-all", "growroot", "persistent-state", "serial-console", "ssh-server", "vm")

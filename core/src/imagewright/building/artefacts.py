@@ -7,9 +7,23 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagewright.errors import HostError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """A finished file with its SHA-256 hex digest, which is computed once: a disk may have many GiB."""
+
+    path: Path
+    sha256: str
+
+
+def finished(path: Path) -> Artefact:
+    """The artefact that lies at ``path``."""
+    return Artefact(path=path, sha256=sha256_of(path))
 
 
 def sha256_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.building import packages
-from imagewright.building.artefacts import publish
+from imagewright.building.artefacts import Artefact, finished, publish
 from imagewright.building.calling import module_of
 from imagewright.building.environment import root_uuid
 from imagewright.building.hostcheck import check_host, explain_full_disk, layout_of
@@ -308,25 +308,25 @@ def _write_artefacts(
         tar=building.folder / "tree.tar" if _needs(building, "tar") else None,
         epoch=building.epoch,
     )
-    finished = building.folder / "out"
-    finished.mkdir()
-    artefacts: list[tuple[str, Path]] = []
+    folder = building.folder / "out"
+    folder.mkdir()
+    artefacts: list[Artefact] = []
     # raw last: it may move the disk file instead of copying it
     for number, kind in enumerate(sorted(types, key=lambda kind: (kind in ("raw", "tar"), kind)), start=1):
         driver = load_output(kind)
         with building.step("artefacts", kind, CORE, number, len(types)):
             if driver.needs == "tar":
                 _write_tar(building)
-            path = finished / f"{output.name}{driver.suffix}"
+            path = folder / f"{output.name}{driver.suffix}"
             driver.write(image, path)
-            artefacts.append((path.name, path))
-    artefacts.sort()
+            artefacts.append(finished(path))
+    artefacts.sort(key=lambda one: one.path.name)
     document = manifest_of(building, version=version, size=size, disk=disk, packages=listed, artefacts=artefacts)
-    manifest = finished / f"{output.name}.manifest.json"
+    manifest = folder / f"{output.name}.manifest.json"
     write_manifest(document, manifest)
-    sums = finished / f"{output.name}.sha256"
-    write_sums([*artefacts, (manifest.name, manifest)], sums)
-    files = [*(path for _name, path in artefacts), manifest, sums]
+    sums = folder / f"{output.name}.sha256"
+    write_sums([*artefacts, finished(manifest)], sums)
+    files = [*(one.path for one in artefacts), manifest, sums]
     publish([(path, output.with_name(path.name)) for path in files])
     return BuildResult(
         paths=tuple(output.with_name(path.name) for path in files),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from imagewright.discovery import load_output
@@ -13,7 +14,7 @@ from imagewright.errors import HostError, ImagewrightError
 from imagewright.hosttools import missing
 from imagewright.planning import Prepared
 from imagewright.request import Request
-from imagewright.types import GIB, Layout, Phase
+from imagewright.types import GIB, Layout, Partition, Phase
 
 RESERVE = 64 * 2**20
 """Bytes that must be free for any build at all."""
@@ -43,11 +44,14 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
 
 
 def layout_of(prepared: Prepared) -> Layout | None:
-    """The layout that a flavour declares, if one does."""
-    for planned in prepared.plan.of(Phase.BLOCK_DEVICE):
-        if isinstance(planned.step.action, Layout):
-            return planned.step.action
-    return None
+    """The layout that a flavour declares, if one does, with the partitions that others add in front of the root."""
+    actions = [planned.step.action for planned in prepared.plan.of(Phase.BLOCK_DEVICE)]
+    layout = next((action for action in actions if isinstance(action, Layout)), None)
+    if layout is None:
+        return None
+    added = [action for action in actions if isinstance(action, Partition)]
+    root = next(number for number, partition in enumerate(layout.partitions) if partition.role == "root")
+    return replace(layout, partitions=(*layout.partitions[:root], *added, *layout.partitions[root:]))
 
 
 def check_room(prepared: Prepared, work: Path) -> None:

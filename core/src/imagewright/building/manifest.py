@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright import __version__
-from imagewright.building.artefacts import sha256_of
+from imagewright.building.artefacts import Artefact
 from imagewright.building.state import Building
 from imagewright.planning.display import plan_document
 from imagewright.types import Package
@@ -24,9 +24,9 @@ def manifest_of(
     size: int,
     disk: Mapping[str, Any],
     packages: Sequence[Package],
-    artefacts: Sequence[tuple[str, Path]],
+    artefacts: Sequence[Artefact],
 ) -> dict[str, Any]:
-    """Describe the build; ``artefacts`` are (file name, finished file). Sizes are bytes, digests SHA-256."""
+    """Describe the build. Sizes are bytes, digests SHA-256."""
     return {
         "schema": SCHEMA,
         "imagewright": __version__,
@@ -41,7 +41,7 @@ def manifest_of(
             for package in sorted(packages, key=lambda package: (package.name, package.architecture))
         ],
         "artefacts": [
-            {"file": name, "size": path.stat().st_size, "sha256": sha256_of(path)} for name, path in artefacts
+            {"file": one.path.name, "size": one.path.stat().st_size, "sha256": one.sha256} for one in artefacts
         ],
     }
 
@@ -51,6 +51,6 @@ def write_manifest(document: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_sums(artefacts: Sequence[tuple[str, Path]], path: Path) -> None:
+def write_sums(artefacts: Sequence[Artefact], path: Path) -> None:
     """Write SHA-256 sums in the form that ``sha256sum -c`` reads."""
-    path.write_text("".join(f"{sha256_of(file)}  {name}\n" for name, file in artefacts))
+    path.write_text("".join(f"{one.sha256}  {one.path.name}\n" for one in artefacts))

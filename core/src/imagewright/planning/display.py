@@ -9,7 +9,7 @@ from imagewright.planning.coresteps import RESOLVE
 from imagewright.planning.keys import DISK_SIZE, EXTRA_DATA, PACKAGE_VERSIONS, masked
 from imagewright.planning.parameters import Secret
 from imagewright.planning.prepared import Prepared
-from imagewright.types import Action, Call, Command, Layout, Origin, Packages, Phase, Put, Script, Size
+from imagewright.types import Action, Call, Command, Layout, Origin, Packages, Partition, Phase, Put, Script, Size
 
 SCHEMA = 1
 
@@ -96,6 +96,8 @@ def describe(action: Action) -> str:
             upper = f", at most {action.maximum} bytes" if action.maximum is not None else ""
             reason = f" ({action.reason})" if action.reason else ""
             return f"size: at least {action.minimum} bytes{upper}{reason}"
+        case Partition():
+            return f"partition: {action.name}, {action.size} bytes"
         case Layout():
             loader = f", boot loader {action.boot_loader}" if action.boot_loader else ""
             return f"partitions: {', '.join(one.name for one in action.partitions)}{loader}"

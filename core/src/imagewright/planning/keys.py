@@ -23,6 +23,7 @@ from imagewright.types import (
     Entry,
     Layout,
     Packages,
+    Partition,
     Phase,
     Put,
     Script,
@@ -182,6 +183,8 @@ def _action(action: Action, secrets: Sequence[str]) -> list[object]:
             return [kind, action.function, arguments, action.fingerprint]
         case Size():
             return [kind, action.minimum, action.maximum]
+        case Partition():
+            return [kind, action.name, action.type, action.size, action.role, action.filesystem, action.label]
         case Layout():
             partitions = [
                 [one.name, one.type, one.size, one.role, one.filesystem, one.label] for one in action.partitions

@@ -24,6 +24,7 @@ from imagewright.types import (
     Layout,
     Origin,
     Packages,
+    Partition,
     Phase,
     Put,
     Script,
@@ -45,7 +46,7 @@ ALLOWED: Mapping[Phase, tuple[type[Action], ...]] = {
     Phase.POST_INSTALL: _TARGET,
     Phase.FINALISE: _TARGET,
     Phase.CLEANUP: _MAPPED,
-    Phase.BLOCK_DEVICE: (Layout, Script),
+    Phase.BLOCK_DEVICE: (Layout, Partition, Script),
     Phase.FIRST_BOOT: (Script,),
 }
 """What a step may be, by phase."""
@@ -96,11 +97,21 @@ def collect(
 
 
 def check_block_device(steps: Sequence[Given]) -> None:
-    """Raise PlanError for two layouts, or a layout and a script; scripts alone chain."""
+    """Raise PlanError for two layouts, a layout and a script, or a partition for no layout; scripts alone chain."""
     layouts = [(step, origin) for step, origin in steps if isinstance(step.action, Layout)]
-    if layouts and len(steps) > 1:
+    partitions = [(step, origin) for step, origin in steps if isinstance(step.action, Partition)]
+    if partitions and not layouts:
+        step, origin = partitions[0]
+        raise PlanError(
+            "partition-without-layout",
+            f"flavour `{origin.flavour}` adds a partition, and no flavour declares the layout that it would be part of",
+            where=(f"{Phase.BLOCK_DEVICE}/{step.id} of {origin}",),
+            hint="name a flavour that does, such as `vm`",
+        )
+    rivals = [given for given in steps if not isinstance(given[0].action, Partition)]
+    if layouts and len(rivals) > 1:
         first = layouts[0]
-        second = next(given for given in steps if given[0] is not first[0])
+        second = next(given for given in rivals if given[0] is not first[0])
         raise PlanError(
             "two-disk-layouts",
             f"flavours `{first[1].flavour}` and `{second[1].flavour}` both lay out the disk",
@@ -193,6 +204,9 @@ def _checked_action(action: Action, fail: _Blame) -> Action:
                 raise fail("bad-size", f"bounds the size to {action.minimum} … {action.maximum} bytes")
         case Layout():
             _check_layout(action, fail)
+        case Partition():
+            if action.size <= 0 or action.role != "data":
+                raise fail("bad-partition", "adds a partition that has no size or is not of role data")
         case Packages():
             if not _are_strings(action.names):
                 raise fail("bad-packages", "names packages by a string, not a tuple of strings")
