@@ -14,7 +14,7 @@ import pluggy
 
 from imagewright.discovery import Loaded
 from imagewright.drivers import PackageManager
-from imagewright.errors import ContractError, ImagewrightError
+from imagewright.errors import ContractError, ImagewrightError, PlanError, UsageError
 from imagewright.flavour import MARK, Flavour
 from imagewright.hookspecs import HOOKS, PROJECT, ImageSpecs, RamdiskSpecs
 from imagewright.metadata import broken
@@ -156,7 +156,12 @@ def _check_options(loaded: Loaded, part: Flavour) -> None:
             )
 
 
-def _blamed(loaded: Loaded, hook: str, error: Exception) -> ContractError:
+def _blamed(loaded: Loaded, hook: str, error: Exception) -> ImagewrightError:
+    if isinstance(error, PlanError | UsageError):
+        # the hook says that the request is wrong, not that it broke
+        if not any(line.startswith("flavour: ") for line in error.where):
+            error.where = (*error.where, f"flavour: {loaded.origin}")
+        return error
     place = _place(error)
     if isinstance(error, ImagewrightError):
         cause, hint = error.message, error.hint

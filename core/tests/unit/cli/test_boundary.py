@@ -86,6 +86,12 @@ def test_errors_are_json_on_request():
     }
 
 
+def _answer_signals() -> None:
+    # whoever runs the tests may ignore what a terminal sends, as nohup does
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)], ids=lambda one: str(one)
 )
@@ -97,7 +103,7 @@ def test_a_signal_ends_the_command_after_its_clean_up(number, code):
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_answer_signals,
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
