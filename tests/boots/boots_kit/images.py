@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,15 @@ def build() -> Path:
             partial.mkdir()
             _run_the_command(partial / f"{NAME}.qcow2")
             partial.rename(folder)
+            _forget_old(images, folder)
     return folder / f"{NAME}.qcow2"
+
+
+def _forget_old(images: Path, newest: Path) -> None:
+    # Another run may still boot an image of today's; yesterday's serve nobody.
+    for folder in images.iterdir():
+        if folder.is_dir() and folder != newest and folder.stat().st_mtime < time.time() - 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def digest() -> str:
