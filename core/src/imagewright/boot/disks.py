@@ -30,14 +30,24 @@ def format_of(path: Path) -> Literal["raw", "qcow2"]:
     """The format of an image, by its magic number. Raises UsageError if it cannot be read or is empty."""
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
+            start = file.read(2048)
     except OSError as error:
         raise UsageError(
             "unreadable-image", f"the image {path} cannot be read", cause=error.strerror or str(error)
         ) from error
-    if not magic:
+    if not start:
         raise UsageError("empty-image", f"the image {path} is empty")
-    return "qcow2" if magic == b"QFI\xfb" else "raw"
+    if start.startswith(b"QFI\xfb"):
+        return "qcow2"
+    # a master boot record, protective ones included, ends so; ext filesystems have their number at 1080
+    if start[510:512] != b"\x55\xaa" and start[1080:1082] != b"\x53\xef":
+        raise UsageError(
+            "no-image",
+            f"{path} is no image of a disk",
+            cause="it has neither a partition table nor a filesystem",
+            hint="name a qcow2 or raw image, such as demo.qcow2",
+        )
+    return "raw"
 
 
 def make_overlay(image: Path, overlay: Path, *, size: int = 0) -> None:

@@ -32,21 +32,37 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def publish(files: Sequence[tuple[Path, Path]]) -> None:
+def passing_name(place: Path) -> Path:
+    """Where a file that is ready waits to take its place."""
+    return place.with_name(f".{place.name}.{os.getpid()}")
+
+
+def publish(files: Sequence[tuple[Path, Path]], mode: int) -> None:
     """Move each finished file to its place, replacing what was there; on failure the places are as they were.
 
-    Files of another filesystem are first copied beside their place without a name, so that a killed builder leaves
-    nothing half-written. Raises HostError.
+    ``mode`` holds the permission bits. Files of another filesystem are first copied beside their place without a name,
+    so that a killed builder leaves nothing half-written. Raises HostError.
     """
     prepared: list[tuple[Path, Path]] = []
+    earlier: list[tuple[Path, Path]] = []
     try:
         for source, place in files:
-            prepared.append((_beside(source, place), place))
+            prepared.append((_beside(source, place, mode), place))
         for ready, place in prepared:
+            if place.exists() and not place.is_dir():
+                kept = passing_name(place).with_suffix(".old")
+                place.rename(kept)
+                earlier.append((kept, place))
             ready.replace(place)
+        for kept, _place in earlier:
+            kept.unlink()
     except OSError as error:
-        for ready, _place in prepared:
+        for ready, place in prepared:
+            if not ready.exists() and not place.is_dir():
+                place.unlink(missing_ok=True)
             ready.unlink(missing_ok=True)
+        for kept, place in earlier:
+            kept.rename(place)
         raise HostError(
             "unwritable-output",
             f"the artefacts cannot be put in place: {error.strerror}",
@@ -56,33 +72,33 @@ def publish(files: Sequence[tuple[Path, Path]]) -> None:
         ) from error
 
 
-def _beside(source: Path, place: Path) -> Path:
+def _beside(source: Path, place: Path, mode: int) -> Path:
     """Make the finished file appear on the filesystem of its place, under a passing name."""
-    passing = place.with_name(f".{place.name}.{os.getpid()}")
+    passing = passing_name(place)
     try:
         source.rename(passing)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
     else:
-        _hand_over(passing)
+        _hand_over(passing, mode)
         return passing
     descriptor = os.open(place.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
     try:
         with source.open("rb") as reading, os.fdopen(os.dup(descriptor), "wb") as writing:
             _copy_sparse(reading.fileno(), writing.fileno(), source.stat().st_size)
-        os.fchmod(descriptor, 0o644)
+        os.fchmod(descriptor, mode)
         os.link(f"/proc/self/fd/{descriptor}", passing, follow_symlinks=True)
     finally:
         os.close(descriptor)
     return passing
 
 
-def _hand_over(path: Path) -> None:
+def _hand_over(path: Path, mode: int) -> None:
     # a file that mapped root made belongs to the caller from now on, with the mode that they would have given it
     if os.getuid() == 0:
         os.chown(path, 0, 0)
-    path.chmod(0o644)
+    path.chmod(mode)
 
 
 def _copy_sparse(reading: int, writing: int, size: int) -> None:

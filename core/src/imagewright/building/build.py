@@ -15,7 +15,7 @@ from imagewright.building import packages
 from imagewright.building.artefacts import Artefact, finished, publish
 from imagewright.building.calling import module_of
 from imagewright.building.environment import root_uuid
-from imagewright.building.hostcheck import check_host, explain_full_disk, layout_of
+from imagewright.building.hostcheck import check_host, explain_full_disk, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
 from imagewright.building.manifest import manifest_of, write_manifest, write_sums
 from imagewright.building.running import run_in_tree, run_on_disk
@@ -72,6 +72,7 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     prepared = prepare(request)
     sys.path.extend(str(folder) for folder in prepared.import_path if str(folder) not in sys.path)
     work = request.work_dir or request.cache_dir / "work"
+    epoch = source_date_epoch(request.environment)
     check_host(request, prepared, work)
     functions = {
         module_of(step.step.action.function) for step in prepared.plan.steps if isinstance(step.step.action, Call)
@@ -80,7 +81,6 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     umask = os.umask(0o022)
     try:
         with work_folder(work, preload=(*PRELOAD, *sorted(functions))) as (folder, sandbox):
-            epoch = request.environment.get("SOURCE_DATE_EPOCH", "")
             building = Building(
                 request=request,
                 prepared=prepared,
@@ -88,8 +88,9 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
                 folder=folder,
                 log=log,
                 monitor=monitor,
-                epoch=int(epoch) if epoch.isdigit() else EARLIEST,
-                epoch_fixed=epoch.isdigit(),
+                umask=umask,
+                epoch=EARLIEST if epoch is None else epoch,
+                epoch_fixed=epoch is not None,
             )
             result = _build(building, begun)
     except OSError as error:
@@ -327,7 +328,7 @@ def _write_artefacts(
     sums = folder / f"{output.name}.sha256"
     write_sums([*artefacts, finished(manifest)], sums)
     files = [*(one.path for one in artefacts), manifest, sums]
-    publish([(path, output.with_name(path.name)) for path in files])
+    publish([(path, output.with_name(path.name)) for path in files], 0o666 & ~building.umask)
     return BuildResult(
         paths=tuple(output.with_name(path.name) for path in files),
         manifest=document,

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from imagewright.building.artefacts import passing_name
 from imagewright.discovery import load_output
 from imagewright.disk.assembly import tools_needed
-from imagewright.errors import HostError, ImagewrightError
+from imagewright.errors import HostError, ImagewrightError, UsageError
 from imagewright.hosttools import missing
 from imagewright.planning import Prepared
 from imagewright.request import Request
 from imagewright.types import GIB, Layout, Partition, Phase
+
+LATEST = 2**33
+"""The first moment, in seconds since 1970, that filesystems of images cannot name: the year 2242."""
 
 RESERVE = 64 * 2**20
 """Bytes that must be free for any build at all."""
@@ -40,7 +46,8 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
             hint=f"sudo apt-get install {packages}" if packages else "imagewright doctor says what brings it",
         )
     check_room(prepared, work)
-    check_writable(request.output)
+    suffixes = [load_output(kind).suffix for kind in request.types]
+    check_writable(request.output, (*suffixes, ".manifest.json", ".sha256"))
 
 
 def layout_of(prepared: Prepared) -> Layout | None:
@@ -58,8 +65,16 @@ def check_room(prepared: Prepared, work: Path) -> None:
     """Raise HostError if the work folder's filesystem has too little room for what the flavours say they need."""
     needed = RESERVE + sum(flavour.disk_space for flavour in prepared.plan.flavours)
     existing = work
-    while not existing.exists():
+    while not os.path.lexists(existing):
         existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.R_OK | os.X_OK):
+        raise HostError(
+            "work-folder",
+            "the work folder cannot be used",
+            where=(f"folder: {work}",),
+            cause=f"you may not look into {existing}" if existing.is_dir() else f"{existing} is no folder",
+            hint="name another one with --work-dir or --cache-dir",
+        )
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise HostError(
@@ -70,18 +85,61 @@ def check_room(prepared: Prepared, work: Path) -> None:
         )
 
 
-def check_writable(output: Path) -> None:
-    """Raise HostError if no file can be made where the artefacts go."""
-    folder = output.parent if str(output.parent) else Path()
-    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return
-    cause = "you may not write there" if folder.is_dir() else "there is no such folder"
-    raise HostError(
-        "unwritable-output",
-        f"the image cannot be written to {folder}",
-        cause=cause,
-        hint="name another file with --output, or make the folder",
-    )
+def check_writable(output: Path, suffixes: Sequence[str]) -> None:
+    """Raise HostError if an artefact could not be put where it goes, UsageError for a name that no file may have."""
+    name = output.name
+    if not name.isprintable():
+        raise UsageError(
+            "bad-output-name",
+            f"no image can be called {name!r}",
+            cause="the name has characters that cannot be printed",
+            hint="name another file with --output",
+        )
+    folder = output.parent
+    cause = _obstacle(folder, [passing_name(folder / f"{name}{suffix}").with_suffix(".old") for suffix in suffixes])
+    for suffix in suffixes:
+        if not cause and os.path.isdir(folder / f"{name}{suffix}"):
+            cause = f"{name}{suffix} is a folder there"
+    if cause:
+        raise HostError(
+            "unwritable-output",
+            f"the image cannot be written to {folder}",
+            cause=cause,
+            hint="name another file with --output, or make the folder",
+        )
+
+
+def _obstacle(folder: Path, names: Sequence[Path]) -> str:
+    """What keeps files of these names from being made in the folder; empty if nothing does."""
+    try:
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            return "that is no folder"
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return "you may not write there"
+        for name in names:
+            with suppress(FileNotFoundError):
+                name.lstat()
+    except FileNotFoundError:
+        return "there is no such folder"
+    except PermissionError:
+        return "you may not look into it"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
+
+
+def source_date_epoch(environment: Mapping[str, str]) -> int | None:
+    """The caller's SOURCE_DATE_EPOCH (reproducible-builds.org), None if it is not set. Raises UsageError."""
+    text = environment.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal() or int(text) >= LATEST:
+        raise UsageError(
+            "bad-source-date-epoch",
+            f"SOURCE_DATE_EPOCH={text} is no number of seconds since 1970",
+            hint="set it to a whole number such as 1700000000, or unset it",
+        )
+    return int(text)
 
 
 def explain_full_disk(error: OSError, places: Sequence[Path]) -> ImagewrightError | None:

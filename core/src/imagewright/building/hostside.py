@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
+
+from imagewright.building.artefacts import sha256_of
 from imagewright.building.environment import variables
 from imagewright.building.running import run_on_host
 from imagewright.building.staging import tidy_modes
@@ -41,13 +45,16 @@ def extra_data(building: Building) -> None:
         with building.step(planned.phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
             run_on_host(building, planned, {**variables(building, planned), "TMP_HOOKS_PATH": str(folder)})
     tidy_modes(folder)
-    found = sorted(
-        (
-            str(path.relative_to(folder)),
-            path.lstat().st_mode,
-            "" if path.is_dir() else digest_of(path.read_bytes().hex()),
-        )
-        for path in folder.rglob("*")
-        if path.is_dir() or path.is_file()
-    )
-    building.fact("extra data", digest_of(found))
+    building.fact("extra data", digest_of(_described(folder)))
+
+
+def _described(folder: Path) -> list[tuple[str, int, str]]:
+    """Path, mode and digest or target of everything that was left, in order; links are not followed."""
+    found = []
+    for path in folder.rglob("*"):
+        mode = path.lstat().st_mode
+        content = str(path.readlink()) if stat.S_ISLNK(mode) else ""
+        if stat.S_ISREG(mode):
+            content = sha256_of(path)
+        found.append((str(path.relative_to(folder)), mode, content))
+    return sorted(found)

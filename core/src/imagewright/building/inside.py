@@ -59,6 +59,8 @@ def newest_kernel(*, target: str) -> str:
 
 def name_image(*, target: str, image: str, version: str) -> None:
     """Write IMAGE_ID and IMAGE_VERSION into the tree's os-release (os-release(5))."""
+    # IMAGE_ID is a word of lower-case letters, digits and "._-"; the file is read as shell by many
+    image = re.sub(r"[^a-z0-9._-]+", "-", image.lower()).strip("-") or "image"
     for name in ("usr/lib/os-release", "etc/os-release"):
         path = Path(target, name)
         if path.is_file() and not path.is_symlink():

@@ -31,16 +31,19 @@ def write_tree(tree: Tree, folder: Path, origin: Origin) -> None:
 
 
 def tidy_modes(folder: Path) -> None:
-    """Give what a caller's script left the modes that their umask would have taken away: 755 or 644 at least.
+    """Give what a caller's script left the modes that it needs: folders 755 at least, files readable by their owner.
 
-    Bits that go beyond those (setuid, a private 600) are the script's own wish and a mode of 600 stays readable by
-    root, so only what a umask of 022 would have given is added to folders; files keep their owner's bits.
+    Bits that go beyond those (setuid, a private 600) are the script's own wish.
     """
-    for current, folders, _files in os.walk(folder):
+    for current, folders, files in os.walk(folder):
         for name in (".", *folders):
             path = Path(current, name)
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | 0o755)
+        for name in files:
+            path = Path(current, name)
+            if not path.is_symlink() and not path.stat().st_mode & 0o400:
+                path.chmod(path.stat().st_mode | 0o400)
 
 
 def _write(entry: Entry, path: Path) -> None:

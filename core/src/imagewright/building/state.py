@@ -34,6 +34,7 @@ class Building:
     folder: Path
     log: Path
     monitor: Monitor
+    umask: int  # the caller's, for the artefacts
     epoch: int
     epoch_fixed: bool
     kernel: str = ""
@@ -60,8 +61,10 @@ class Building:
 
     def masked(self, text: str) -> str:
         """The text without the values of secret parameters."""
+        # output comes line by line, and so may a secret
         for secret in self.prepared.secrets:
-            text = text.replace(secret, "***")
+            for part in (secret, *(line for line in secret.splitlines() if len(line) > 3)):
+                text = text.replace(part, "***")
         return text
 
     @contextmanager

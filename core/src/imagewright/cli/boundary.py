@@ -159,9 +159,9 @@ def _traceback(error: BaseException) -> str:
 
 def _logged(text: str, screen: Screen) -> bool:
     """Whether the log of the build, if one was begun, took the text."""
-    if screen.log is None or not screen.log.is_file():
-        return False
     try:
+        if screen.log is None or not screen.log.is_file():
+            return False
         with screen.log.open("a", encoding="utf-8") as log:
             log.write(text)
     except OSError:

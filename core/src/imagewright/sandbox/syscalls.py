@@ -67,13 +67,18 @@ def pivot_root(new: str, old: str) -> None:
 
 def make_read_only(target: str) -> None:
     """Make a mount and everything below it read only (mount_setattr(2), Linux 5.12)."""
-    attributes = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
-    _check(
-        _LIBC.syscall(
-            _SYS_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, attributes, ctypes.c_size_t(len(attributes))
-        ),
-        f"make {target} read only",
-    )
+    _change_mount(target, struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0), "read only")
+
+
+def make_writable(target: str) -> None:
+    """Undo :func:`make_read_only`; what the host mounted read only stays so."""
+    _change_mount(target, struct.pack("QQQQ", 0, _MOUNT_ATTR_RDONLY, 0, 0), "writable")
+
+
+def _change_mount(target: str, attributes: bytes, what: str) -> None:
+    size = ctypes.c_size_t(len(attributes))
+    result = _LIBC.syscall(_SYS_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, attributes, size)
+    _check(result, f"make {target} {what}")
 
 
 def die_with_parent(signal_number: int) -> None:

@@ -38,6 +38,12 @@ def park(reached: Reached) -> None:
     """
     for folder, descriptor in reached.code:
         _uncover(folder, descriptor)
+    # an ordinary caller is mapped root: without this a step outside the tree could write whatever the caller can
+    scratch = [(name, _open(name)) for name in ("/tmp", "/var/tmp") if os.path.isdir(name)]  # noqa: S108 - the host's
+    syscalls.make_read_only("/")
+    for name, descriptor in scratch:
+        _bind_opened(descriptor, name)
+        syscalls.make_writable(name)
     syscalls.mount("tmpfs", "/run", "tmpfs", _HIDDEN, "mode=755")
     os.mkdir("/run/lock", 0o755)
     os.chmod("/run/lock", 0o1777)  # noqa: S103 - as everywhere
@@ -48,6 +54,7 @@ def park(reached: Reached) -> None:
         os.mkdir(folder, 0o755)
     _write(_RESOLVER, reached.names)
     _bind_opened(reached.work, WORK)
+    syscalls.make_writable(WORK)
     for number, source in enumerate(reached.binds):
         parked = f"{_PARKED}/{number}"
         if stat.S_ISDIR(os.fstat(source).st_mode):
@@ -55,6 +62,7 @@ def park(reached: Reached) -> None:
         else:
             _write(parked, b"")
         _bind_opened(source, parked)
+        syscalls.make_writable(parked)
 
 
 def closed_to_strangers(folders: list[str]) -> list[str]:
