@@ -37,17 +37,23 @@ def format_of(path: Path) -> Literal["raw", "qcow2"]:
         ) from error
     if not start:
         raise UsageError("empty-image", f"the image {path} is empty")
-    if start.startswith(b"QFI\xfb"):
-        return "qcow2"
-    # a master boot record, protective ones included, ends so; ext filesystems have their number at 1080
-    if start[510:512] != b"\x55\xaa" and start[1080:1082] != b"\x53\xef":
+    return "qcow2" if start.startswith(b"QFI\xfb") else "raw"
+
+
+def check_startable(path: Path) -> None:
+    """Raise UsageError for a file that no firmware could start from, before minutes are spent on it."""
+    if format_of(path) == "qcow2":
+        return
+    with path.open("rb") as file:
+        start = file.read(512)
+    # a master boot record, the protective one of a GPT included, ends so
+    if start[510:] != b"\x55\xaa":
         raise UsageError(
-            "no-image",
-            f"{path} is no image of a disk",
-            cause="it has neither a partition table nor a filesystem",
-            hint="name a qcow2 or raw image, such as demo.qcow2",
+            "not-startable",
+            f"{path} is no disk that a machine could start from",
+            cause="it has no partition table; an image without the flavour vm has none",
+            hint="name a qcow2 or raw image built with vm, such as demo.qcow2",
         )
-    return "raw"
 
 
 def make_overlay(image: Path, overlay: Path, *, size: int = 0) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from imagewright.boot.disks import format_of, make_overlay
+from imagewright.boot.disks import check_startable, format_of, make_overlay
 from imagewright.errors import UsageError
 
 
@@ -38,3 +38,16 @@ def test_an_overlay_is_larger_and_leaves_the_image_alone(tmp_path: Path) -> None
     assert info["virtual-size"] == 2**20
     assert info["full-backing-filename"] == str(image)
     assert image.read_bytes() == b"\xeb" * 65536
+
+
+def test_a_file_that_no_firmware_could_start_from_is_refused(tmp_path):
+    text = tmp_path / "words.raw"
+    text.write_text("no disk at all\n" * 100)
+    with pytest.raises(UsageError, match="no disk that a machine could start from"):
+        check_startable(text)
+
+
+def test_a_disk_with_a_partition_table_may_be_started(tmp_path):
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(510) + b"\x55\xaa" + bytes(4096))
+    check_startable(disk)

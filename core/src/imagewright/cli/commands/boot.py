@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from imagewright.boot.disks import check_startable
 from imagewright.boot.errors import BootFailed
 from imagewright.boot.junit import write_junit
 from imagewright.boot.trial import Result, Trial, try_image
@@ -27,6 +28,7 @@ def run(invocation: Invocation) -> None:
     junit: Path | None = values["junit"]
     if junit is not None and not junit.absolute().parent.is_dir():
         raise UsageError("no-such-folder", f"the folder of the JUnit file {junit} does not exist")
+    check_startable(Path(image))
     trial = Trial(
         image=Path(image),
         checks=tuple(values["check"]),

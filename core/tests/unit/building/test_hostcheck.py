@@ -1,0 +1,48 @@
+"""What is found before any work."""
+
+from __future__ import annotations
+
+import pytest
+from imagewright.building.hostcheck import check_writable, source_date_epoch
+from imagewright.errors import HostError, UsageError
+
+SUFFIXES = (".tar", ".manifest.json", ".sha256")
+
+
+def test_a_folder_that_takes_files_is_no_obstacle(tmp_path):
+    check_writable(tmp_path / "web", SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("gone/web", "there is no such folder"), ("file/web", "not a directory"), ("w" * 240, "file name too long")],
+)
+def test_an_output_that_cannot_be_is_found_early(tmp_path, name, cause):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HostError) as caught:
+        check_writable(tmp_path / name, SUFFIXES)
+    assert cause in caught.value.cause or caught.value.cause == "that is no folder"
+
+
+def test_a_folder_where_an_artefact_goes_is_found_early(tmp_path):
+    (tmp_path / "web.tar").mkdir()
+    with pytest.raises(HostError) as caught:
+        check_writable(tmp_path / "web", SUFFIXES)
+    assert caught.value.cause == "web.tar is a folder there"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\udcff"])
+def test_a_name_that_cannot_be_printed_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="no image can be called"):
+        check_writable(tmp_path / name, SUFFIXES)
+
+
+@pytest.mark.parametrize("text", ["abc", "²", "-1", "1.5", "9" * 20])
+def test_a_source_date_epoch_that_is_no_moment_names_the_variable(text):
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
+        source_date_epoch({"SOURCE_DATE_EPOCH": text})
+
+
+def test_a_source_date_epoch_is_taken_and_an_empty_one_is_none():
+    assert source_date_epoch({"SOURCE_DATE_EPOCH": "1700000000"}) == 1700000000
+    assert source_date_epoch({"SOURCE_DATE_EPOCH": ""}) is None
