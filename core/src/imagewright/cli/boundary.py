@@ -22,6 +22,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from types import FrameType
 from typing import Any
 
@@ -95,9 +96,9 @@ def _usage(error: Any) -> UsageError:
     text = text.strip().partition(" (Possible options:")[0].rstrip(".")
     command = ctx.command_path if ctx is not None else ""
     hint = f"`{command} --help` shows the usage" if command else ""
-    near = getattr(error, "possibilities", None)
+    near = get_close_matches(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or (), n=1)
     if near:
-        hint = f"did you mean `{min(near, key=len)}`?"
+        hint = f"did you mean `{near[0]}`?"
     return UsageError("usage", text[:1].lower() + text[1:], hint=hint)
 
 
