@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 from imagewright_debian.sources import (
-    DEFAULT,
-    DEFAULT_SECURITY,
     Archive,
     archive_of,
     host_mirrors,
@@ -79,8 +77,11 @@ def test_a_disabled_source_and_one_of_source_packages_are_left_alone(host: Path,
     assert host_mirrors(host) == ("", "")
 
 
-def test_without_any_word_debians_own_addresses_are_used(host: Path) -> None:
-    assert archive(host) == Archive(main=DEFAULT, security=DEFAULT_SECURITY, components=("main",))
+def test_without_any_word_mmdebstrap_takes_its_own_default(host: Path) -> None:
+    found = archive(host)
+    assert found == Archive(main="", security="", components=("main",))
+    assert one_line_sources(found, "trixie") == ()
+    assert sources_file(found, "trixie") == ""
 
 
 def test_a_named_mirror_comes_before_the_hosts_and_security_updates_stay_the_hosts(host: Path) -> None:
@@ -110,11 +111,12 @@ def test_an_image_without_a_mirror_of_its_own_names_the_one_built_from_without_i
 
 
 def test_both_forms_of_sources_name_release_updates_and_security(host: Path) -> None:
-    found = archive_of(mirror="", security="", components=("main", "contrib"), host=host)
+    main, security = "http://named.example/debian", "http://named.example/debian-security"
+    found = archive_of(mirror=main, security=security, components=("main", "contrib"), host=host)
     assert one_line_sources(found, "trixie") == (
-        f"deb {DEFAULT} trixie main contrib",
-        f"deb {DEFAULT} trixie-updates main contrib",
-        f"deb {DEFAULT_SECURITY} trixie-security main contrib",
+        f"deb {main} trixie main contrib",
+        f"deb {main} trixie-updates main contrib",
+        f"deb {security} trixie-security main contrib",
     )
     paragraphs = sources_file(found, "trixie").split("\n\n")
     assert len(paragraphs) == 2

@@ -10,6 +10,7 @@ from imagewright.api import (
     OPERATING_SYSTEM,
     BuildContext,
     Call,
+    Command,
     Entry,
     Flavour,
     Packages,
@@ -95,6 +96,7 @@ class Debian(Flavour):
                 "architecture": ctx.arch,
                 "sources": "\n".join(one_line_sources(archive, ctx.release)),
                 "sources_file": sources_file(archive, ctx.release),
+                "components": ",".join(archive.components),
                 "documentation": bool(ctx.parameters["documentation"]),
                 "authority": _authority(ctx),
             },
@@ -113,10 +115,14 @@ class Debian(Flavour):
         image = image_archive_of(
             built_from, mirror=ctx.image_mirror, security=str(ctx.parameters["security-mirror-of-image"] or "")
         )
-        if image == built_from:
+        if image == built_from or not image.main:
             return []
         entry = Entry(path="etc/apt/sources.list.d/debian.sources", content=sources_file(image, ctx.release).encode())
-        return [Step(id="95-debian-sources", action=Put(tree=Tree((entry,))), summary="names the package sources")]
+        named = Step(id="95-debian-sources", action=Put(tree=Tree((entry,))), summary="names the package sources")
+        if built_from.main:
+            return [named]
+        forget = Command(argv=("rm", "-f", "/etc/apt/sources.list"))
+        return [Step(id="94-debian-sources", action=forget, summary="takes away mmdebstrap's own list"), named]
 
     @hookimpl
     def package_manager(self, ctx: BuildContext) -> Apt:

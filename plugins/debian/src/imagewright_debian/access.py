@@ -9,6 +9,9 @@ import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from imagewright_debian.sources import host_mirrors
 
 HOST_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -61,10 +64,11 @@ def _dump() -> str:
 
 
 def _detected(program: str, scheme: str) -> tuple[str, ...]:
-    """Ask the host's program for the proxy, as apt would (apt-transport-http(1))."""
+    """Ask the host's program for the proxy, as apt would (apt-transport-http(1)), for where the host gets Debian."""
+    host = urlsplit(host_mirrors()[0]).netloc or "debian"
     try:
         done = subprocess.run(
-            [program, f"{scheme}://deb.debian.org/debian"], capture_output=True, text=True, check=False, timeout=30
+            [program, f"{scheme}://{host}/debian"], capture_output=True, text=True, check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()

@@ -47,11 +47,13 @@ def bootstrap(
     architecture: str,
     sources: str,
     sources_file: str,
+    components: str,
     documentation: bool,
     authority: str,
 ) -> None:
     """Make the tree at ``ctx.target_root``. ``sources`` are lines of sources.list(5) for mmdebstrap.
 
+    Without any it takes its own default, of which ``components`` (joined by commas) choose the parts.
     Raises StepFailed if mmdebstrap fails.
     """
     root = ctx.target_root
@@ -78,6 +80,7 @@ def bootstrap(
             "--format=directory",
             "--variant=minbase",
             f"--architectures={architecture}",
+            f"--components={components}",
             "--include=ca-certificates",
             "--skip=cleanup/apt/lists",
             f"--keyring={keyring}",
@@ -101,9 +104,11 @@ def bootstrap(
 
 def dress(root: Path, *, sources_file: str, documentation: bool) -> None:
     """Take out what mmdebstrap copied from the host and needed itself, and name the package sources."""
-    for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/sources.list"):
+    listed = ("etc/apt/sources.list",) if sources_file else ()
+    for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", *listed):
         (root / name).unlink(missing_ok=True)
-    (root / "etc/apt/sources.list.d/debian.sources").write_text(sources_file)
+    if sources_file:
+        (root / "etc/apt/sources.list.d/debian.sources").write_text(sources_file)
     if not documentation:
         lines = ["# Remove this file to have manual pages and documents of packages that are installed from now on."]
         lines += EXCLUDED_DOCUMENTATION

@@ -1,4 +1,4 @@
-"""Where Debian's packages come from: the options, the host's own apt, or what Debian itself names."""
+"""Where Debian's packages come from: the options, the host's own apt, or what mmdebstrap itself names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOST = Path("/etc/apt")
-
-DEFAULT = "http://deb.debian.org/debian"
-DEFAULT_SECURITY = "http://deb.debian.org/debian-security"
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 """Where the image finds the archive's keys."""
@@ -24,7 +21,10 @@ SECURITY_SUITES = re.compile(r"(stable|oldstable|bullseye|bookworm|trixie|forky|
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """Addresses of Debian's archive and of its security updates (may be empty)."""
+    """Addresses of Debian's archive and of its security updates (may be empty).
+
+    Without an address of the archive mmdebstrap takes its own default, security updates included.
+    """
 
     main: str
     security: str
@@ -47,10 +47,9 @@ def archive_of(*, mirror: str, security: str, components: tuple[str, ...], host:
     Who names a mirror and has no other source of security updates gets none: a mirror rarely holds both.
     """
     host_main, host_security = host_mirrors(host)
-    fallback = host_security or ("" if mirror else DEFAULT_SECURITY)
-    chosen = security or fallback
+    chosen = security or host_security
     return Archive(
-        main=_bare(mirror or host_main or DEFAULT),
+        main=_bare(mirror or host_main),
         security="" if chosen == NONE else _bare(chosen),
         components=components,
     )
@@ -62,7 +61,8 @@ def image_archive_of(built_from: Archive, *, mirror: str, security: str) -> Arch
     A login that an address of the build carries does not get into the image.
     """
     chosen = security or built_from.security
-    if mirror and not security and built_from.security and mirror.rstrip("/").endswith("/debian"):
+    has_security = built_from.security or not built_from.main  # mmdebstrap's default has them
+    if mirror and not security and has_security and mirror.rstrip("/").endswith("/debian"):
         chosen = f"{mirror.rstrip('/')}-security"
     return Archive(
         main=_without_login(_bare(mirror or built_from.main)),
@@ -85,14 +85,14 @@ def host_mirrors(folder: Path = HOST) -> tuple[str, str]:
 
 
 def one_line_sources(archive: Archive, release: str) -> tuple[str, ...]:
-    """The archive as lines of sources.list(5), for mmdebstrap."""
+    """The archive as lines of sources.list(5), for mmdebstrap; none if it is to take its default."""
     return tuple(
         f"deb {address} {suite} {' '.join(archive.components)}" for address, suite in _entries(archive, release)
     )
 
 
 def sources_file(archive: Archive, release: str) -> str:
-    """The archive as a deb822 file of sources.list(5)."""
+    """The archive as a deb822 file of sources.list(5); empty if mmdebstrap's own list stays."""
     suites: dict[str, list[str]] = {}
     for address, suite in _entries(archive, release):
         suites.setdefault(address, []).append(suite)
@@ -104,6 +104,8 @@ def sources_file(archive: Archive, release: str) -> str:
 
 
 def _entries(archive: Archive, release: str) -> Iterator[tuple[str, str]]:
+    if not archive.main:
+        return
     yield archive.main, release
     yield archive.main, f"{release}-updates"
     if archive.security:
