@@ -101,7 +101,7 @@ class Debian(Flavour):
                 "authority": _authority(ctx),
             },
         )
-        return [Step(id="10-mmdebstrap", action=call, summary=f"makes the first tree from {archive.main}")]
+        return [Step(id="10-mmdebstrap", action=call, summary="makes the first tree")]
 
     @hookimpl
     def packages(self, ctx: BuildContext) -> Iterable[Step]:
