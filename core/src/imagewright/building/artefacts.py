@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +120,3 @@ def _copy_sparse(reading: int, writing: int, size: int) -> None:
                 break
             left -= sent
         position = end
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes free for the caller on the filesystem of ``folder``."""
-    return shutil.disk_usage(folder).free
