@@ -1,0 +1,27 @@
+"""Flavours of ramdisks for machines of metal; what each does lies in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imagewright.api import Flavour
+
+HERE = Path(__file__).parent
+
+
+class Deploy(Flavour):
+    """A disk that the boot server writes over iSCSI."""
+
+    folder = HERE / "deploy"
+
+
+class Hwdiscovery(Flavour):
+    """An inventory of the machine, as JSON."""
+
+    folder = HERE / "hwdiscovery"
+
+
+class Hwburnin(Flavour):
+    """An exercise of memory and disks, bounded by time."""
+
+    folder = HERE / "hwburnin"
