@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from imagewright.building import packages
 from imagewright.building.artefacts import Artefact, finished, publish
-from imagewright.building.calling import module_of
 from imagewright.building.environment import root_uuid
-from imagewright.building.hostcheck import check_host, explain_full_disk, layout_of, source_date_epoch
+from imagewright.building.growing import grow, opened, phase_counts, work_parent
+from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
 from imagewright.building.manifest import manifest_of, write_manifest, write_sums
-from imagewright.building.running import run_in_tree, run_on_disk
-from imagewright.building.staging import write_tree
-from imagewright.building.state import EARLIEST, Building
-from imagewright.building.workfolder import work_folder
+from imagewright.building.running import run_on_disk
+from imagewright.building.state import Building
 from imagewright.discovery import load_output
 from imagewright.disk.assembly import layout_json
 from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
@@ -30,27 +25,11 @@ from imagewright.errors import StepFailed
 from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
 from imagewright.plan import CORE, PlannedStep
 from imagewright.planning import prepare
-from imagewright.planning.coresteps import RESOLVE
 from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
-from imagewright.types import Call, Entry, Phase, Script, Tree
+from imagewright.types import Phase, Script
 
-TREE_PHASES = (
-    Phase.ROOT,
-    Phase.PRE_INSTALL,
-    Phase.PACKAGES,
-    Phase.INSTALL,
-    Phase.POST_INSTALL,
-    Phase.FINALISE,
-    Phase.CLEANUP,
-)
-
-PRELOAD = (
-    "imagewright.building.inside",
-    "imagewright.building.calling",
-    "imagewright.disk.assembly",
-    "imagewright.disk.archive",
-)
+PRELOAD = ("imagewright.disk.assembly", "imagewright.disk.archive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,126 +49,32 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     """
     begun = time.monotonic()
     prepared = prepare(request)
-    sys.path.extend(str(folder) for folder in prepared.import_path if str(folder) not in sys.path)
-    work = request.work_dir or request.cache_dir / "work"
-    epoch = source_date_epoch(request.environment)
-    check_host(request, prepared, work)
-    functions = {
-        module_of(step.step.action.function) for step in prepared.plan.steps if isinstance(step.step.action, Call)
-    }
-    # nothing of the caller's umask may reach the image, and mapped root must be able to read what is staged for it
-    umask = os.umask(0o022)
-    try:
-        with work_folder(work, preload=(*PRELOAD, *sorted(functions))) as (folder, sandbox):
-            building = Building(
-                request=request,
-                prepared=prepared,
-                sandbox=sandbox,
-                folder=folder,
-                log=log,
-                monitor=monitor,
-                umask=umask,
-                epoch=EARLIEST if epoch is None else epoch,
-                epoch_fixed=epoch is not None,
-            )
-            result = _build(building, begun)
-    except OSError as error:
-        full = explain_full_disk(error, (work, request.cache_dir, request.output.parent))
-        if full is None:
-            raise
-        raise full from error
-    finally:
-        os.umask(umask)
+    source_date_epoch(request.environment)
+    check_host(request, prepared, work_parent(request))
+    with opened(request, prepared, monitor, log=log, preload=PRELOAD) as building:
+        result = _build(building, begun)
     monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
     return result
 
 
 def _build(building: Building, begun: float) -> BuildResult:
     plan = building.prepared.plan
-    elsewhere = (Phase.BLOCK_DEVICE, Phase.FIRST_BOOT)
-    counts = [(phase.value, len(plan.of(phase))) for phase in Phase if plan.of(phase) and phase not in elsewhere]
+    counts = phase_counts(building.prepared)
     counts += [(Phase.BLOCK_DEVICE.value, len(scripts))] if (scripts := _disk_scripts(building)) else []
     counts += [("disk", 1)] if _needs(building, "raw") else []
     counts += [("artefacts", len(building.request.types))]
     building.monitor.handle(
         BuildStarted(image=building.prepared.context.image_name, phases=tuple(counts), log=building.log)
     )
-    _lay_tools(building)
     bounds = size_bounds(building)
     # a request that no build can meet is refused before the work starts
     fold(bounds, None, building.request.image_size)
     extra_data(building)
-    _grow_tree(building)
+    grow(building)
     version = _name_and_check(building)
     listed = packages.installed(building, plan.steps[0])
     disk, size = _lay_disk(building, bounds)
     return _write_artefacts(building, version=version, size=size, disk=disk, listed=listed, begun=begun)
-
-
-def _lay_tools(building: Building) -> None:
-    """Lay the lowest layer, which serves the build and never reaches the image, and an empty tree to start from."""
-    manager = building.prepared.package_manager
-    tree = manager.build_files({} if building.request.offline else building.request.environment) if manager else Tree()
-    layers = building.folder / "layers"
-    write_tree(tree, layers / "tools", CORE)
-    if not building.request.offline:
-        _lay_resolver(layers / "tools")
-    (layers / "empty").mkdir(mode=0o755)
-    lib = building.folder / "lib"
-    write_tree(_lib(), lib, CORE)
-    for folder in (layers / "tools", layers / "empty", lib):
-        building.sandbox.own(folder)
-    building.tools = ("tools",)
-    building.layers.append("empty")
-
-
-def _lay_resolver(tools: Path) -> None:
-    """Let the tree resolve names as the host does, without a mount that a package's own file would be in the way of."""
-    try:
-        content = Path("/etc/resolv.conf").read_bytes()
-    except OSError:
-        return
-    write_tree(Tree((Entry(path="etc/resolv.conf", content=content),)), tools, CORE)
-
-
-def _lib() -> Tree:
-    shipped = resources.files("imagewright.building") / "lib"
-    return Tree(
-        (
-            Entry(path="bin/sudo", mode=0o755, content=(shipped / "bin" / "sudo").read_bytes()),
-            Entry(path="die", content=(shipped / "die").read_bytes()),
-        )
-    )
-
-
-def _grow_tree(building: Building) -> None:
-    plan = building.prepared.plan
-    for phase in TREE_PHASES:
-        steps = plan.of(phase)
-        for number, planned in enumerate(steps, start=1):
-            layer = f"{len(building.layers):03}"
-            with building.step(phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
-                if phase is Phase.PACKAGES:
-                    act = packages.resolve if planned.step.id == RESOLVE else packages.install
-                    act(building, planned, layer)
-                else:
-                    run_in_tree(building, planned, layer)
-            if (building.folder / "layers" / layer).exists():
-                building.layers.append(layer)
-            if phase is not Phase.ROOT:
-                _find_kernel(building)
-
-
-def _find_kernel(building: Building) -> None:
-    found = building.sandbox.call(
-        PythonJob(
-            function="imagewright.building.inside:newest_kernel", arguments={"target": TARGET}, stack=building.stack()
-        ),
-        building.output,
-    )
-    if found and found != building.kernel:
-        building.kernel = str(found)
-        building.fact("kernel", building.kernel)
 
 
 def _name_and_check(building: Building) -> str:

@@ -1,0 +1,163 @@
+"""Growing the root tree: what a disk image and a ramdisk have in common.
+
+``with opened(...) as building: grow(building)`` leaves the finished tree as ``building.stack(tools=False)``, with the
+facts recorded, the kernel found and the date of the packages known. Whoever calls runs its own jobs on it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from imagewright.building import packages
+from imagewright.building.calling import module_of
+from imagewright.building.hostcheck import explain_full_disk, source_date_epoch
+from imagewright.building.running import run_in_tree
+from imagewright.building.staging import write_tree
+from imagewright.building.state import EARLIEST, Building
+from imagewright.building.workfolder import work_folder
+from imagewright.events import Monitor
+from imagewright.plan import CORE
+from imagewright.planning import Prepared
+from imagewright.planning.coresteps import RESOLVE
+from imagewright.request import Request
+from imagewright.sandbox.jobs import TARGET, PythonJob
+from imagewright.types import Call, Entry, Phase, Tree
+
+TREE_PHASES = (
+    Phase.ROOT,
+    Phase.PRE_INSTALL,
+    Phase.PACKAGES,
+    Phase.INSTALL,
+    Phase.POST_INSTALL,
+    Phase.FINALISE,
+    Phase.CLEANUP,
+)
+"""The phases that change the root tree, in their order."""
+
+_PRELOAD = ("imagewright.building.inside", "imagewright.building.calling")
+
+
+def work_parent(request: Request) -> Path:
+    """The folder in which the build makes its work folder."""
+    return request.work_dir or request.cache_dir / "work"
+
+
+@contextmanager
+def opened(
+    request: Request, prepared: Prepared, monitor: Monitor, *, log: Path, preload: Sequence[str] = ()
+) -> Iterator[Building]:
+    """Open the work folder and the sandbox of a build; both are gone at the end, whatever happens.
+
+    ``preload`` names the modules whose functions are called in the sandbox, besides those of the plan's calls.
+    Raises HostError if the folder cannot be made, the host gives no namespaces, or the disk fills up meanwhile.
+    """
+    sys.path.extend(str(folder) for folder in prepared.import_path if str(folder) not in sys.path)
+    work = work_parent(request)
+    epoch = source_date_epoch(request.environment)
+    calls = [step.step.action for step in prepared.plan.steps if isinstance(step.step.action, Call)]
+    modules = tuple(dict.fromkeys((*_PRELOAD, *preload, *sorted({module_of(call.function) for call in calls}))))
+    # nothing of the caller's umask may reach the image, and mapped root must be able to read what is staged for it
+    umask = os.umask(0o022)
+    try:
+        with work_folder(work, preload=modules) as (folder, sandbox):
+            write_tree(_lib(), folder / "lib", CORE)
+            sandbox.own(folder / "lib")
+            yield Building(
+                request=request,
+                prepared=prepared,
+                sandbox=sandbox,
+                folder=folder,
+                log=log,
+                monitor=monitor,
+                umask=umask,
+                epoch=EARLIEST if epoch is None else epoch,
+                epoch_fixed=epoch is not None,
+            )
+    except OSError as error:
+        full = explain_full_disk(error, (work, request.cache_dir, request.output.parent))
+        if full is None:
+            raise
+        raise full from error
+    finally:
+        os.umask(umask)
+
+
+def phase_counts(prepared: Prepared) -> list[tuple[str, int]]:
+    """(phase, number of steps) for the event BuildStarted, of the phases on the host and those of the tree."""
+    phases = (Phase.BLOCK_DEVICE_SIZE, Phase.EXTRA_DATA, *TREE_PHASES)
+    counts = ((phase.value, len(prepared.plan.of(phase))) for phase in phases)
+    return [(phase, count) for phase, count in counts if count]
+
+
+def grow(building: Building) -> None:
+    """Run every step of the plan that changes the root tree.
+
+    The phases that the caller runs on the host come before, if the plan has any. Raises ImagewrightError.
+    """
+    _lay_tools(building)
+    plan = building.prepared.plan
+    for phase in TREE_PHASES:
+        steps = plan.of(phase)
+        for number, planned in enumerate(steps, start=1):
+            layer = f"{len(building.layers):03}"
+            with building.step(phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
+                if phase is Phase.PACKAGES:
+                    act = packages.resolve if planned.step.id == RESOLVE else packages.install
+                    act(building, planned, layer)
+                else:
+                    run_in_tree(building, planned, layer)
+            if (building.folder / "layers" / layer).exists():
+                building.layers.append(layer)
+            if phase is not Phase.ROOT:
+                _find_kernel(building)
+
+
+def _lay_tools(building: Building) -> None:
+    """Lay the lowest layer, which serves the build and never reaches the image, and an empty tree to start from."""
+    manager = building.prepared.package_manager
+    tree = manager.build_files({} if building.request.offline else building.request.environment) if manager else Tree()
+    layers = building.folder / "layers"
+    write_tree(tree, layers / "tools", CORE)
+    if not building.request.offline:
+        _lay_resolver(layers / "tools")
+    (layers / "empty").mkdir(mode=0o755)
+    for folder in (layers / "tools", layers / "empty"):
+        building.sandbox.own(folder)
+    building.tools = ("tools",)
+    building.layers.append("empty")
+
+
+def _lay_resolver(tools: Path) -> None:
+    """Let the tree resolve names as the host does, without a mount that a package's own file would be in the way of."""
+    try:
+        content = Path("/etc/resolv.conf").read_bytes()
+    except OSError:
+        return
+    write_tree(Tree((Entry(path="etc/resolv.conf", content=content),)), tools, CORE)
+
+
+def _lib() -> Tree:
+    shipped = resources.files("imagewright.building") / "lib"
+    return Tree(
+        (
+            Entry(path="bin/sudo", mode=0o755, content=(shipped / "bin" / "sudo").read_bytes()),
+            Entry(path="die", content=(shipped / "die").read_bytes()),
+        )
+    )
+
+
+def _find_kernel(building: Building) -> None:
+    found = building.sandbox.call(
+        PythonJob(
+            function="imagewright.building.inside:newest_kernel", arguments={"target": TARGET}, stack=building.stack()
+        ),
+        building.output,
+    )
+    if found and found != building.kernel:
+        building.kernel = str(found)
+        building.fact("kernel", building.kernel)
