@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from imagewright.boot.accelerator import probe
+from imagewright.boot.accelerator import TCG, UEFI_SPEAKS, probe, runs, uefi_options
+from imagewright.boot.firmware import find_uefi
 from imagewright.errors import HostError
 
 Program = Callable[[str, str], Path]
@@ -40,10 +41,43 @@ def test_a_qemu_that_talks_without_running_the_firmware_means_emulation(program:
     assert probe(device=device, limit=0.5).name == "tcg,thread=multi"
 
 
-def test_firmware_that_speaks_means_kvm(program: Program, device: Path) -> None:
-    program("qemu-system-x86_64", "printf Sea; sleep 0.1; printf 'BIOS (version 1)'; exec sleep 60")
+BOTH_SPEAK = """
+case "$*" in
+*pflash*) printf 'BdsDxe: loading' ;;
+*) printf Sea; sleep 0.1; printf 'BIOS (version 1)' ;;
+esac
+exec sleep 60
+"""
+
+
+def test_both_firmwares_that_speak_mean_kvm(program: Program, device: Path) -> None:
+    program("qemu-system-x86_64", BOTH_SPEAK)
     accelerator = probe(device=device)
     assert (accelerator.name, accelerator.cpu) == ("kvm", "host")
+
+
+def test_a_bios_that_speaks_where_uefi_does_not_run_means_emulation(program: Program, device: Path) -> None:
+    program("qemu-system-x86_64", BOTH_SPEAK.replace("printf 'BdsDxe: loading'", "echo 'KVM internal error.' >&2"))
+    start = time.monotonic()
+    accelerator = probe(device=device, limit=30)
+    assert accelerator.name == "tcg,thread=multi"
+    assert "UEFI" in accelerator.reason
+    assert time.monotonic() - start < 20, "QEMU had given up, and the probe went on waiting"
+
+
+def test_where_uefi_is_not_installed_the_bios_has_to_do(
+    program: Program, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagewright.boot.firmware.PLACES", ())
+    program("qemu-system-x86_64", BOTH_SPEAK.replace("printf 'BdsDxe: loading'", "exit 1"))
+    assert probe(device=device).name == "kvm"
+
+
+def test_the_real_uefi_speaks_as_the_probe_expects() -> None:
+    # in emulation, so that a host without KVM proves it too
+    code = find_uefi().code
+    machine = ("qemu-system-x86_64", "-accel", TCG.name, "-cpu", TCG.cpu, "-nodefaults", "-display", "none")
+    assert runs((*machine, "-chardev", "stdio,id=port", *uefi_options(code)), UEFI_SPEAKS, limit=60)
 
 
 def test_without_the_device_nothing_is_started(program: Program, tmp_path: Path) -> None:
@@ -63,7 +97,7 @@ def test_a_missing_qemu_names_its_package(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_emulation_is_given_more_patience(tmp_path: Path, program: Program, device: Path) -> None:
-    program("qemu-system-x86_64", "printf SeaBIOS; exec sleep 60")
+    program("qemu-system-x86_64", BOTH_SPEAK)
     assert probe(device=tmp_path / "missing").patience > probe(device=device).patience
 
 
