@@ -6,7 +6,7 @@ Everything here is frozen. A step is data: it can be printed, hashed, sent to an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -157,11 +157,16 @@ class Call:
 
     It is called with a first argument, the :class:`CallContext`, in a process of its own.
     ``fingerprint`` is the digest of the files of the distribution that brings it.
+    ``finds`` names the facts that it returns, as a mapping from name to text: what only the world knows, such as the
+    digest of a file that it fetched. ``needs`` names facts that earlier steps found; they are part of the step's key
+    and reach the function as :attr:`CallContext.facts`.
     """
 
     function: str
     arguments: Mapping[str, Plain] = field(default_factory=dict)
     fingerprint: str = ""
+    finds: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +264,9 @@ class BuildContext:
 class CallContext:
     """What a :class:`Call` is given: where the tree is, its environment, and where to report.
 
-    ``target_root`` is None in phases that have no tree yet. ``cache`` is a folder that outlives the build.
+    ``target_root`` is None in phases that have no tree yet. ``cache`` is a folder that outlives the build: the caller's
+    steps on the host may write there, mapped root can only read. ``facts`` holds those that the call needs, ``report``
+    takes a line for the log. ``offline``: nothing may be fetched.
     """
 
     target_root: Path | None
@@ -282,6 +289,9 @@ class Origin:
     """Who gave something: a flavour, the distribution and version that brought it, and where it lies.
 
     ``distribution`` and ``version`` are empty for a folder of a search path.
+    facts: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[str], None] = print
+    offline: bool = False
     """
 
     flavour: str

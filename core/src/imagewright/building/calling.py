@@ -17,17 +17,25 @@ def module_of(function: str) -> str:
 
 
 def call_in_tree(
-    *, function: str, arguments: Mapping[str, Plain], environment: Mapping[str, str], cache: str, target: str
-) -> None:
-    """Call a step's function as mapped root; runs in a process of the sandbox."""
-    context = CallContext(target_root=Path(target), environment=environment, cache=Path(cache))
-    _find(function)(context, **arguments)
+    *,
+    function: str,
+    arguments: Mapping[str, Plain],
+    environment: Mapping[str, str],
+    cache: str,
+    target: str,
+    facts: Mapping[str, str],
+    offline: bool,
+) -> object:
+    """Call a step's function as mapped root, in a process of the sandbox; what it returns."""
+    context = CallContext(
+        target_root=Path(target), environment=environment, cache=Path(cache), facts=facts, offline=offline
+    )
+    return _find(function)(context, **arguments)
 
 
-def call_on_host(action: Call, environment: Mapping[str, str], cache: Path) -> None:
-    """Call a step's function as the caller, on the host."""
-    context = CallContext(target_root=None, environment=environment, cache=cache)
-    _find(action.function)(context, **action.arguments)
+def call_on_host(action: Call, context: CallContext) -> object:
+    """Call a step's function as the caller, on the host; what it returns."""
+    return _find(action.function)(context, **action.arguments)
 
 
 def _find(function: str) -> Callable[..., Any]:

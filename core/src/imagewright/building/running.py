@@ -15,7 +15,7 @@ from imagewright.errors import ContractError
 from imagewright.plan import PlannedStep
 from imagewright.planning.keys import merged_hooks
 from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob
-from imagewright.types import Call, Command, Phase, Put, Script
+from imagewright.types import Call, CallContext, Command, Phase, Put, Script
 
 CACHE = "/run/imagewright/cache"
 """Where a Python step in the tree finds what the caller's cache holds, read only."""
@@ -47,18 +47,21 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
             "cache": CACHE,
             "target": TARGET,
         }
+            "facts": needed_facts(building, planned, action),
+            "offline": building.request.offline,
         building.sandbox.call(
             PythonJob(
                 function="imagewright.building.calling:call_in_tree",
                 arguments=call,
                 environment=environment,
                 stack=stack,
-                binds=(Bind(source=building.request.cache_dir, target=CACHE),),
+                binds=(Bind(source=call_cache(building), target=CACHE),),
                 network=network,
             ),
             building.output,
         )
     else:
+        record(building, planned, action, found)
         hooks = stage_hooks(building, planned, layer)
         script = f"{HOOKS if inside else f'{WORK}/hooks/{layer}'}/{planned.phase.folder}/{planned.step.id}"
         binds = (
@@ -85,12 +88,54 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
 
 def run_on_host(building: Building, planned: PlannedStep, environment: dict[str, str]) -> str:
     """Run a step as the caller, on the host; return what it printed."""
+def call_cache(building: Building) -> Path:
+    """The folder of the cache that calls see: of the downloads only, which mapped root may read."""
+    folder = building.request.cache_dir / "downloads"
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return folder
+
+
+def needed_facts(building: Building, planned: PlannedStep, action: Call) -> dict[str, str]:
+    """The facts that a call needs. Raises ContractError for one that no step has found."""
+    for name in action.needs:
+        if name not in building.facts:
+            raise ContractError(
+                "fact-not-found",
+                f"the step `{planned.name}` needs the fact `{name}`, which no step before it has found",
+                where=(f"flavour: {planned.origin}",),
+                cause="the step that finds it was skipped, or does not exist",
+            )
+    return {name: building.facts[name] for name in action.needs}
+
+
+def record(building: Building, planned: PlannedStep, action: Call, found: object) -> None:
+    """Record the facts that a call returned. Raises ContractError if they are not those that it declares."""
+    facts = found if isinstance(found, dict) else {}
+    if set(facts) != set(action.finds) or not all(isinstance(value, str) for value in facts.values()):
+        raise ContractError(
+            "facts-not-as-declared",
+            f"the function {action.function} returned other facts than its step declares",
+            where=(f"step: {planned.name}", f"flavour: {planned.origin}"),
+            cause=f"declared: {', '.join(action.finds) or 'none'}; returned: {', '.join(map(str, facts)) or 'none'}",
+        )
+    for name, value in facts.items():
+        building.fact(name, value)
+
+
     action = planned.step.action
     folder = building.folder / "host" / f"{planned.phase}-{planned.step.id}"
     if isinstance(action, Call):
         from imagewright.building.calling import call_on_host
 
-        call_on_host(action, environment, building.request.cache_dir)
+        context = CallContext(
+            target_root=None,
+            environment=environment,
+            cache=call_cache(building),
+            facts=needed_facts(building, planned, action),
+            report=building.output,
+            offline=building.request.offline,
+        )
+        record(building, planned, action, call_on_host(action, context))
         return ""
     if isinstance(action, Script):
         # beside its data files and what its flavour's other phases have, as the merged tree has it

@@ -42,6 +42,9 @@ def _facts(plan: Plan) -> dict[str, list[str]]:
         DISK_SIZE: [step.name for step in plan.of(Phase.BLOCK_DEVICE_SIZE)],
     }
     names = dict.fromkeys(fact for step in plan.steps for fact in step.facts)
+    for step in plan.steps:
+        if isinstance(step.step.action, Call):
+            found_by |= {name: [*found_by.get(name, []), step.name] for name in step.step.action.finds}
     return {name: found_by.get(name, []) for name in names}
 
 

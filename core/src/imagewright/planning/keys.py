@@ -141,6 +141,8 @@ def _facts(phase: Phase, step: Step, flavour: ChosenFlavour | None, has_extra_da
 
 
 def _secrets(flavour: ChosenFlavour) -> tuple[str, ...]:
+    if isinstance(step.action, Call):
+        facts.extend(step.action.needs)
     return tuple(value for _, value in flavour.values if isinstance(value, Secret) and value)
 
 
@@ -180,7 +182,7 @@ def _action(action: Action, secrets: Sequence[str]) -> list[object]:
                 name: masked(value, secrets) if isinstance(value, str) else value
                 for name, value in action.arguments.items()
             }
-            return [kind, action.function, arguments, action.fingerprint]
+            return [kind, action.function, arguments, action.fingerprint, list(action.finds), list(action.needs)]
         case Size():
             return [kind, action.minimum, action.maximum]
         case Partition():
