@@ -21,6 +21,8 @@ class Request:
     image_mirror: str = ""
     image_size: int | None = None
     root_label: str = "cloudimg-rootfs"
+    cloud_images: str = ""  # address of the server
+    base_image_file: str = ""  # a name on it, a path with a slash, or an address
     fs_type: str = "ext4"
     kernel_arguments: str = ""
     flavour_path: tuple[Path, ...] = ()

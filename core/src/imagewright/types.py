@@ -270,6 +270,8 @@ class CallContext:
     """
 
     target_root: Path | None
+    cloud_images: str = ""  # the server of cloud images
+    base_image_file: str = ""  # "" means: what the operating-system flavour takes by default
     environment: Mapping[str, str]
     cache: Path | None = None
 

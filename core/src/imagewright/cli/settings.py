@@ -152,6 +152,25 @@ _ALL = (
         group="Sources",
     ),
     Setting(
+        name="cloud-images",
+        help="Server that Ubuntu's cloud images come from; RELEASE/current/ is added.",
+        convert=kinds.address,
+        metavar="URL",
+        ancestor="CLOUD_IMAGES",
+        default="",
+        group="Sources",
+    ),
+    Setting(
+        name="base-image-file",
+        help="Cloud image to start from: its name on that server, a path with a slash, or an address.",
+        convert=kinds.text,
+        metavar="FILE",
+        ancestor="BASE_IMAGE_FILE",
+        default="",
+        shown="the operating-system flavour's",
+        group="Sources",
+    ),
+    Setting(
         name="ca-certificate",
         help="Certificate authority (PEM) to trust for downloads during the build.",
         convert=kinds.file,
@@ -338,6 +357,8 @@ GET_KERNEL = (
     replace(
         SETTINGS["output"],
         help="Prefix of the files: PREFIX.kernel and PREFIX.ramdisk.",
+    "cloud-images",
+    "base-image-file",
         metavar="PREFIX",
         # IMAGE_NAME names what is built, which need not be what is read.
         ancestor="",

@@ -118,6 +118,8 @@ def _context(request: Request, selection: Selection) -> BuildContext:
         ca_certificate=request.ca_certificate,
         offline=request.offline,
         ramdisk=request.ramdisk,
+        cloud_images=request.cloud_images,
+        base_image_file=request.base_image_file,
     )
 
 

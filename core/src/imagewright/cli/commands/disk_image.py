@@ -50,6 +50,8 @@ def request_of(invocation: Invocation) -> Request:
         mirror=values["mirror"],
         image_mirror=values["image-mirror"],
         image_size=values["image-size"],
+        cloud_images=values["cloud-images"],
+        base_image_file=values["base-image-file"],
         root_label=values["root-label"],
         fs_type=values["fs-type"],
         kernel_arguments=values["kernel-args"],
