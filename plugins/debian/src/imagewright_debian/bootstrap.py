@@ -25,7 +25,8 @@ EXCLUDED_DOCUMENTATION = (
     "path-include=/usr/share/doc/*/copyright",
     "path-exclude=/usr/share/locale/*",
     "path-include=/usr/share/locale/locale.alias",
-    "path-exclude=/usr/share/man/*",
+    # the folders stay: packages such as the Java runtime fail where they cannot lay a link into them
+    "path-exclude=/usr/share/man/*/*",
 )
 """Settings of dpkg(1); licences ask for the copyright files."""
 
