@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagewright.drivers import BuiltImage, Output, PackageManager
+from imagewright.drivers import PRIVATE, BuiltImage, Output, PackageManager, PrivateRepositories
 from imagewright.errors import ImagewrightError, StepFailed
 from imagewright.flavour import OPERATING_SYSTEM, Flavour
 from imagewright.hookspecs import hookimpl
@@ -25,6 +25,7 @@ from imagewright.types import (
     Partition,
     Phase,
     Put,
+    Repository,
     Script,
     Size,
     Step,
@@ -37,6 +38,7 @@ __all__ = [
     "GIB",
     "MIB",
     "OPERATING_SYSTEM",
+    "PRIVATE",
     "BinaryDependency",
     "BuildContext",
     "BuiltImage",
@@ -56,7 +58,9 @@ __all__ = [
     "Parameter",
     "Partition",
     "Phase",
+    "PrivateRepositories",
     "Put",
+    "Repository",
     "Script",
     "Size",
     "Step",

@@ -24,6 +24,7 @@ from imagewright.types import (
     InitFragment,
     KernelModules,
     Phase,
+    Repository,
     Step,
     Tree,
     UdevRules,
@@ -51,6 +52,10 @@ class Panel:
     def steps(self, loaded: Loaded, phase: Phase, ctx: BuildContext) -> tuple[Step, ...]:
         """The steps of one flavour in one phase, as it gave them."""
         return self._ask(loaded, phase.hook, ctx, Step)
+
+    def repositories(self, loaded: Loaded, ctx: BuildContext) -> tuple[Repository, ...]:
+        """The package repositories that a flavour brings for the build."""
+        return self._ask(loaded, "repositories", ctx, Repository)
 
     def package_manager(self, loaded: Loaded, ctx: BuildContext) -> PackageManager | None:
         """The package manager that an operating-system flavour gives, or None."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from imagewright.types import Command, Package, Tree
+from imagewright.types import Command, Package, Repository, Tree
+
+PRIVATE = "/run/imagewright/private"
+"""Where steps inside the target find what :meth:`PrivateRepositories.private_files` gives."""
 
 
 class PackageManager(Protocol):
@@ -59,6 +62,23 @@ class PackageManager(Protocol):
 
     def moment(self) -> Command | None:
         """Print the seconds since 1970 (an integer) that date the packages, for SOURCE_DATE_EPOCH."""
+        ...
+
+
+@runtime_checkable
+class PrivateRepositories(Protocol):
+    """What a package manager offers besides if it takes the repositories that ``ctx.repositories`` names.
+
+    Where they are goes into ``build_files``; a build that names repositories is refused without this.
+    """
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Those that it was given, all of them."""
+        ...
+
+    def private_files(self) -> Tree:
+        """Keys and logins: read-only at :data:`PRIVATE` in every step inside the target, and part of no layer."""
         ...
 
 

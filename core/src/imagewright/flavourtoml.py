@@ -2,14 +2,16 @@
 
 Format: TOML 1.0. Top-level keys: ``summary`` (string); ``requires``, ``conflicts``, ``provides``, ``packages``,
 ``reads`` (lists of strings); ``[parameters.NAME]`` with ``type``, ``default``, ``help``, ``required``, ``secret``;
-``[edges.PHASE.STEP]`` with ``before`` and ``after`` (lists of step ids of the same phase).
+``[edges.PHASE.STEP]`` with ``before`` and ``after`` (lists of step ids of the same phase);
+``[repositories.NAME]`` with ``address``, ``suite``, ``components``, ``keys`` (files of the folder) and ``login`` (the
+name of a secret parameter).
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -17,10 +19,11 @@ from typing import Any, cast
 from imagewright.errors import ContractError
 from imagewright.metadata import Metadata, broken, check_parameters
 from imagewright.scripts import read
-from imagewright.types import Origin, Parameter, Phase
+from imagewright.types import Origin, Parameter, Phase, Plain, Repository
 
 LISTS = ("requires", "conflicts", "provides", "packages", "reads")
-KEYS = ("summary", *LISTS, "parameters", "edges")
+KEYS = ("summary", *LISTS, "parameters", "edges", "repositories")
+REPOSITORY_KEYS = ("address", "suite", "components", "keys", "login")
 PARAMETER_KEYS = ("type", "default", "help", "required", "secret")
 PARAMETER_TYPES = ("string", "integer", "boolean", "path")
 
@@ -34,11 +37,25 @@ class Edges:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedRepository:
+    """A repository whose login is the value of the parameter ``login``, if it has one."""
+
+    repository: Repository
+    login: str = ""
+
+    def with_login(self, parameters: Mapping[str, Plain]) -> Repository:
+        """The repository with the value of its parameter; without a login if that has none."""
+        login = parameters.get(self.login)
+        return replace(self.repository, login=login) if isinstance(login, str) else self.repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlavourToml:
     """The content of the file; ``edges`` is keyed by phase and step id."""
 
     metadata: Metadata = field(default_factory=Metadata)
     edges: Mapping[tuple[Phase, str], Edges] = field(default_factory=dict)
+    repositories: tuple[NamedRepository, ...] = ()
 
 
 def read_flavour_toml(path: Path, origin: Origin) -> FlavourToml:
@@ -78,7 +95,29 @@ class _Reader:
             parameters=parameters,
             reads=self._strings(document, "reads", "reads"),
         )
-        return FlavourToml(metadata=metadata, edges=self._edges(self._table(document.get("edges", {}), "edges")))
+        tables = self._table(document.get("repositories", {}), "repositories")
+        return FlavourToml(
+            metadata=metadata,
+            edges=self._edges(self._table(document.get("edges", {}), "edges")),
+            repositories=tuple(
+                self._repository(self._table(value, f"repositories.{name}"), f"repositories.{name}", parameters)
+                for name, value in tables.items()
+            ),
+        )
+
+    def _repository(self, table: Mapping[str, Any], at: str, parameters: Sequence[Parameter]) -> NamedRepository:
+        self._known(table, REPOSITORY_KEYS, at)
+        login = self._string(table, "login", f"{at}.login")
+        if login and not any(one.name == login and one.secret for one in parameters):
+            raise self._wrong(f"{at}.login", "the name of a secret parameter of this flavour", login)
+        keys = [self._path.parent / name for name in self._strings(table, "keys", f"{at}.keys")]
+        repository = Repository(
+            address=self._string(table, "address", f"{at}.address"),
+            suite=self._string(table, "suite", f"{at}.suite"),
+            components=self._strings(table, "components", f"{at}.components"),
+            keys=tuple(read(path, self._origin) for path in keys),
+        )
+        return NamedRepository(repository=repository, login=login)
 
     def _parameter(self, name: str, table: Mapping[str, Any]) -> Parameter:
         at = f"parameters.{name}"

@@ -27,6 +27,7 @@ from imagewright.types import (
     Origin,
     Phase,
     Put,
+    Repository,
     Step,
     Tree,
     UdevRules,
@@ -185,6 +186,11 @@ class DirectoryFlavour(Flavour):
     def first_boot(self, ctx: BuildContext) -> Iterable[Step]:
         """The scripts of ``first-boot.d``."""
         return self._steps(Phase.FIRST_BOOT)
+
+    @hookimpl
+    def repositories(self, ctx: BuildContext) -> Iterable[Repository]:
+        """The tables ``repositories`` of ``flavour.toml``, with their logins."""
+        return tuple(one.with_login(ctx.parameters) for one in self.contents.toml.repositories)
 
     @hookimpl
     def binary_deps(self, ctx: BuildContext) -> Iterable[BinaryDependency]:

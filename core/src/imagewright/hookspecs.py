@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         BuildContext,
         InitFragment,
         KernelModules,
+        Repository,
         Step,
         Tree,
         UdevRules,
@@ -105,6 +106,14 @@ class ImageSpecs:
 
         After metadata and network, before rc.local, in order. A failure stops the later ones, is named on the
         console, and is retried at the next boot.
+        """
+        return ()
+
+    @hookspec
+    def repositories(self, ctx: BuildContext) -> Iterable[Repository]:
+        """Name package repositories that serve the build and are gone from the image, with their keys and logins.
+
+        :class:`~imagewright.types.Repository` only. All flavours and the one transaction see them.
         """
         return ()
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagewright.types import Repository
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -19,10 +21,11 @@ class Request:
     release: str = ""
     mirror: str = ""
     image_mirror: str = ""
-    image_size: int | None = None
-    root_label: str = "cloudimg-rootfs"
     cloud_images: str = ""  # address of the server
     base_image_file: str = ""  # a name on it, a path with a slash, or an address
+    repositories: tuple[Repository, ...] = ()  # that serve the build alone
+    image_size: int | None = None
+    root_label: str = "cloudimg-rootfs"
     fs_type: str = "ext4"
     kernel_arguments: str = ""
     flavour_path: tuple[Path, ...] = ()

@@ -240,6 +240,22 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A package repository that serves the build alone: no file of the image names it.
+
+    ``address`` is of http or https and carries no login. An empty ``suite`` is the release that is built; one that ends
+    in ``/`` has no ``components``. ``keys`` are the contents of OpenPGP key files that its index may be signed with;
+    without any, those count that the tree trusts. ``login`` is ``USER:PASSWORD``, the value of a secret parameter.
+    """
+
+    address: str
+    suite: str = ""
+    components: tuple[str, ...] = ()
+    keys: tuple[bytes, ...] = ()
+    login: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildContext:
     """What a hook may know: the request, never the machine. One is made per flavour, with its own parameters."""
 
@@ -254,10 +270,13 @@ class BuildContext:
     kernel_arguments: str = ""
     mirror: str = ""  # "" means: what the operating-system flavour takes by default
     image_mirror: str = ""  # "" means: the mirror built from
+    cloud_images: str = ""  # the server of cloud images
+    base_image_file: str = ""  # "" means: what the operating-system flavour takes by default
     ca_certificate: Path | None = None
     offline: bool = False
     ramdisk: bool = False
     parameters: Mapping[str, Plain] = field(default_factory=dict)
+    repositories: tuple[Repository, ...] = ()  # for the hook package_manager alone: those of the user and all flavours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,10 +289,11 @@ class CallContext:
     """
 
     target_root: Path | None
-    cloud_images: str = ""  # the server of cloud images
-    base_image_file: str = ""  # "" means: what the operating-system flavour takes by default
     environment: Mapping[str, str]
     cache: Path | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[str], None] = print
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,9 +311,6 @@ class Origin:
     """Who gave something: a flavour, the distribution and version that brought it, and where it lies.
 
     ``distribution`` and ``version`` are empty for a folder of a search path.
-    facts: Mapping[str, str] = field(default_factory=dict)
-    report: Callable[[str], None] = print
-    offline: bool = False
     """
 
     flavour: str

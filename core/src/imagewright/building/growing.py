@@ -16,6 +16,7 @@ from pathlib import Path
 from imagewright.building import packages
 from imagewright.building.calling import module_of
 from imagewright.building.hostcheck import explain_full_disk, source_date_epoch
+from imagewright.building.private import lay_private
 from imagewright.building.running import run_in_tree
 from imagewright.building.staging import write_tree
 from imagewright.building.state import EARLIEST, Building
@@ -123,6 +124,7 @@ def _lay_tools(building: Building) -> None:
     tree = manager.build_files({} if building.request.offline else building.request.environment) if manager else Tree()
     layers = building.folder / "layers"
     write_tree(tree, layers / "tools", CORE)
+    lay_private(building)
     if not building.request.offline:
         _lay_resolver(layers / "tools")
     (layers / "empty").mkdir(mode=0o755)

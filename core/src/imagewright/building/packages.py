@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from filelock import FileLock
 
 from imagewright.building.environment import HOOKS, variables
+from imagewright.building.private import private_binds
 from imagewright.building.running import stage_hooks
 from imagewright.building.state import Building
 from imagewright.plan import PlannedStep, digest_of
@@ -71,7 +72,7 @@ def _run(
             building.sandbox.own(source)
             binds.append(Bind(source=source, target=folder, read_only=False))
         hooks = stage_hooks(building, planned, f"packages-{planned.step.id}")
-        binds.append(Bind(source=hooks, target=HOOKS))
+        binds += [Bind(source=hooks, target=HOOKS), *private_binds(building)]
         job = Job(
             argv=command.argv,
             environment={**variables(building, planned), **command.environment},

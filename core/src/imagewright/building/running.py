@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imagewright.building import guard
 from imagewright.building.environment import HOOKS, LIB_INSIDE, variables
+from imagewright.building.private import private_binds
 from imagewright.building.staging import tidy_modes, write_tree
 from imagewright.building.state import Building
 from imagewright.errors import ContractError
@@ -46,10 +47,10 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
             "environment": environment,
             "cache": CACHE,
             "target": TARGET,
-        }
             "facts": needed_facts(building, planned, action),
             "offline": building.request.offline,
-        building.sandbox.call(
+        }
+        found = building.sandbox.call(
             PythonJob(
                 function="imagewright.building.calling:call_in_tree",
                 arguments=call,
@@ -60,14 +61,15 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
             ),
             building.output,
         )
-    else:
         record(building, planned, action, found)
+    else:
         hooks = stage_hooks(building, planned, layer)
         script = f"{HOOKS if inside else f'{WORK}/hooks/{layer}'}/{planned.phase.folder}/{planned.step.id}"
         binds = (
             (
                 Bind(source=hooks, target=HOOKS),
                 Bind(source=building.folder / "lib", target=LIB_INSIDE),
+                *private_binds(building),
             )
             if inside
             else ()
@@ -86,8 +88,6 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
             raise building.failed(_name(action, planned), status)
 
 
-def run_on_host(building: Building, planned: PlannedStep, environment: dict[str, str]) -> str:
-    """Run a step as the caller, on the host; return what it printed."""
 def call_cache(building: Building) -> Path:
     """The folder of the cache that calls see: of the downloads only, which mapped root may read."""
     folder = building.request.cache_dir / "downloads"
@@ -122,6 +122,8 @@ def record(building: Building, planned: PlannedStep, action: Call, found: object
         building.fact(name, value)
 
 
+def run_on_host(building: Building, planned: PlannedStep, environment: dict[str, str]) -> str:
+    """Run a step as the caller, on the host; return what it printed."""
     action = planned.step.action
     folder = building.folder / "host" / f"{planned.phase}-{planned.step.id}"
     if isinstance(action, Call):

@@ -153,6 +153,16 @@ def parameter(value: str) -> tuple[str, str, str]:
     return flavour, option, rest
 
 
+def repository(value: str) -> object:
+    """``URL SUITE COMPONENT...``; keys and login come from elsewhere."""
+    from imagewright.types import Repository
+
+    place, *words = value.split()
+    if not words:
+        raise ValueError("it must have the form URL SUITE COMPONENT..., in quotes")
+    return Repository(address=address(place), suite=words[0], components=tuple(words[1:]))
+
+
 def override(value: str) -> tuple[str, Path]:
     """``NAME=DIR``, a folder that exists."""
     flavour, equals, folder = value.partition("=")

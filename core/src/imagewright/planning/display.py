@@ -27,6 +27,7 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
         "digest": plan.digest,
         "flavours": [_flavour(flavour) for flavour in plan.flavours],
         "packages": [{"name": name, "wanted_by": list(prepared.wanted.get(name, ()))} for name in plan.packages],
+        "repositories": [one.document() for one in prepared.repositories],
         "skipped": list(plan.skipped),
         "overridden": [{"flavour": name, "place": place} for name, place in plan.overridden],
         "facts": _facts(prepared.plan),
@@ -41,10 +42,10 @@ def _facts(plan: Plan) -> dict[str, list[str]]:
         PACKAGE_VERSIONS: [f"{Phase.PACKAGES}/{RESOLVE}"],
         DISK_SIZE: [step.name for step in plan.of(Phase.BLOCK_DEVICE_SIZE)],
     }
-    names = dict.fromkeys(fact for step in plan.steps for fact in step.facts)
     for step in plan.steps:
         if isinstance(step.step.action, Call):
             found_by |= {name: [*found_by.get(name, []), step.name] for name in step.step.action.finds}
+    names = dict.fromkeys(fact for step in plan.steps for fact in step.facts)
     return {name: found_by.get(name, []) for name in names}
 
 

@@ -75,9 +75,15 @@ CHAINS = (
 
 
 def planned(
-    steps: Mapping[Phase, Sequence[Given]], flavours: Sequence[ChosenFlavour], environment: Mapping[str, str]
+    steps: Mapping[Phase, Sequence[Given]],
+    flavours: Sequence[ChosenFlavour],
+    environment: Mapping[str, str],
+    repositories: Sequence[object] = (),
 ) -> tuple[PlannedStep, ...]:
-    """Give every step its key and its facts; ``environment`` is what every script sees."""
+    """Give every step its key and its facts; ``environment`` is what every script sees.
+
+    ``repositories`` declares those that serve the build, without logins: all steps after the first tree may use them.
+    """
     chosen = {flavour.name: flavour for flavour in flavours}
     made: dict[Phase, list[PlannedStep]] = {phase: [] for phase in Phase}
     has_extra_data = bool(steps.get(Phase.EXTRA_DATA))
@@ -85,6 +91,8 @@ def planned(
         key = digest_of("imagewright", 1, environment.get("ARCH"), environment.get("RELEASE"))
         facts: dict[str, None] = {}
         for phase in chain:
+            if phase is Phase.PRE_INSTALL and repositories:
+                key = digest_of(key, *repositories)
             for step, origin in steps.get(phase, ()):
                 flavour = chosen.get(origin.flavour) if origin != CORE else None
                 facts |= dict.fromkeys(_facts(phase, step, flavour, has_extra_data))
@@ -133,6 +141,8 @@ def _facts(phase: Phase, step: Step, flavour: ChosenFlavour | None, has_extra_da
         facts.append(EXTRA_DATA)
     if phase is Phase.PACKAGES and flavour is None and step.id == INSTALL:
         facts.append(PACKAGE_VERSIONS)
+    if isinstance(step.action, Call):
+        facts.extend(step.action.needs)
     if phase is Phase.BLOCK_DEVICE:
         facts.append(DISK_SIZE)
     if flavour and any(parameter.secret for parameter in flavour.parameters):
@@ -141,8 +151,6 @@ def _facts(phase: Phase, step: Step, flavour: ChosenFlavour | None, has_extra_da
 
 
 def _secrets(flavour: ChosenFlavour) -> tuple[str, ...]:
-    if isinstance(step.action, Call):
-        facts.extend(step.action.needs)
     return tuple(value for _, value in flavour.values if isinstance(value, Secret) and value)
 
 

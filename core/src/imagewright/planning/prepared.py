@@ -9,6 +9,7 @@ from pathlib import Path
 from imagewright.drivers import PackageManager
 from imagewright.plan import Plan
 from imagewright.planning.parameters import Secret
+from imagewright.planning.repositories import GivenRepository
 from imagewright.types import BuildContext, Plain
 
 
@@ -29,6 +30,7 @@ class Prepared:
     parameters: Mapping[str, Mapping[str, Plain]]
     wanted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     import_path: tuple[Path, ...] = ()
+    repositories: tuple[GivenRepository, ...] = ()
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -39,4 +41,5 @@ class Prepared:
             for value in values.values()
             if isinstance(value, Secret) and value
         }
+        found |= {text for given in self.repositories for text in given.secrets()}
         return tuple(sorted(found, key=lambda value: (-len(value), value)))

@@ -17,6 +17,7 @@ from imagewright.planning.nopackages import NoPackages, no_packages
 from imagewright.planning.ordering import Given, ordered
 from imagewright.planning.parameters import values_of
 from imagewright.planning.prepared import Prepared
+from imagewright.planning.repositories import GivenRepository, check_taken, given_repositories
 from imagewright.planning.selection import Selection, select
 from imagewright.planning.steps import PACKAGE_NAME, Collected, check_block_device, check_package_name, collect
 from imagewright.planning.variables import as_text, common_environment
@@ -41,7 +42,8 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     contexts = {loaded.name: replace(context, parameters=values[loaded.name]) for loaded in selection.flavours}
     panel = Panel(selection.flavours)
     collected, by_flavour = collect(panel, selection.flavours, contexts, request.skips)
-    manager = _manager(panel, selection, contexts)
+    repositories = given_repositories(request.repositories, panel, selection.flavours, contexts)
+    manager = _manager(panel, selection, contexts, repositories)
     wanted = _wanted(selection.flavours, collected.steps[Phase.PACKAGES], request.packages)
     has_manager = not isinstance(manager, NoPackages)
     if wanted and not has_manager:
@@ -73,7 +75,7 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     system = selection.operating_system
     plan = Plan(
         flavours=chosen,
-        steps=planned(steps, chosen, environment),
+        steps=planned(steps, chosen, environment, [one.declaration() for one in repositories]),
         operating_system=system.name if system else "",
         package_manager=manager.name,
         packages=tuple(wanted),
@@ -89,6 +91,7 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
         parameters=values,
         wanted=wanted,
         import_path=tuple(trees),
+        repositories=repositories,
     )
 
 
@@ -115,18 +118,28 @@ def _context(request: Request, selection: Selection) -> BuildContext:
         kernel_arguments=request.kernel_arguments,
         mirror=request.mirror,
         image_mirror=request.image_mirror,
+        cloud_images=request.cloud_images,
+        base_image_file=request.base_image_file,
         ca_certificate=request.ca_certificate,
         offline=request.offline,
         ramdisk=request.ramdisk,
-        cloud_images=request.cloud_images,
-        base_image_file=request.base_image_file,
     )
 
 
-def _manager(panel: Panel, selection: Selection, contexts: Mapping[str, BuildContext]) -> PackageManager:
+def _manager(
+    panel: Panel,
+    selection: Selection,
+    contexts: Mapping[str, BuildContext],
+    repositories: Sequence[GivenRepository],
+) -> PackageManager:
     system = selection.operating_system
-    given = panel.package_manager(system, contexts[system.name]) if system is not None else None
-    return given if given is not None else no_packages()
+    given = None
+    if system is not None:
+        context = replace(contexts[system.name], repositories=tuple(one.repository for one in repositories))
+        given = panel.package_manager(system, context)
+    manager = given if given is not None else no_packages()
+    check_taken(repositories, manager, system.origin if system else None)
+    return manager
 
 
 def _wanted(flavours: Sequence[Loaded], steps: Sequence[Given], packages: Sequence[str]) -> dict[str, tuple[str, ...]]:

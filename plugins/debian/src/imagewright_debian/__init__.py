@@ -127,7 +127,7 @@ class Debian(Flavour):
     @hookimpl
     def package_manager(self, ctx: BuildContext) -> Apt:
         """Drive apt."""
-        return Apt(authority=_authority(ctx))
+        return Apt(authority=_authority(ctx), repositories=ctx.repositories)
 
 
 def _archive(ctx: BuildContext) -> Archive:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from imagewright.api import Command, Entry, Package, Tree
+from imagewright.api import Command, Entry, Package, Repository, Tree
 
 from imagewright_debian.access import authorities, host_settings
+from imagewright_debian.repositories import AUTH, auth_file, key_files, sources_of
 
 ARCHIVES = "/var/cache/apt/archives"
 
@@ -21,9 +22,13 @@ _ARCHIVE = re.compile(r"^'[^']*' ([^_ ]+)_([^_ ]+)_([^_ ]+)\.deb [0-9]+ (?:SHA25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apt:
-    """apt and dpkg inside the tree; ``authority`` is one more certificate to trust during the build."""
+    """apt and dpkg inside the tree; ``authority`` is one more certificate to trust during the build.
+
+    ``repositories`` serve the build alone: their keys and logins are private files, their addresses build files.
+    """
 
     authority: str = ""
+    repositories: tuple[Repository, ...] = ()
 
     @property
     def name(self) -> str:
@@ -45,8 +50,17 @@ class Apt:
         if self.authority:
             settings += f'Acquire::https::CAInfo "{AUTHORITIES}";\n'
             entries.append(Entry(path=AUTHORITIES.lstrip("/"), content=authorities(self.authority).encode()))
+        if auth_file(self.repositories):
+            settings += f'Dir::Etc::netrc "{AUTH}";\n'
+        if self.repositories:
+            sources = sources_of(self.repositories).encode()
+            entries.append(Entry(path="etc/apt/sources.list.d/00imagewright-build.sources", content=sources))
         entries.append(Entry(path="etc/apt/apt.conf.d/00imagewright-build", content=settings.encode()))
         return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))
+
+    def private_files(self) -> Tree:
+        """Keys and logins of the repositories."""
+        return key_files(self.repositories)
 
     def cache_folders(self) -> Mapping[str, str]:
         """Archives are shared by all builds of the caller."""

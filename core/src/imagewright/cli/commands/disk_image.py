@@ -11,6 +11,7 @@ from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
 from imagewright.cli.places import cache_folder
 from imagewright.cli.render.choose import Monitors, display
+from imagewright.cli.repositories import repositories_of
 from imagewright.discovery import load_output
 from imagewright.errors import ImagewrightError, UsageError
 from imagewright.request import Request
@@ -49,9 +50,10 @@ def request_of(invocation: Invocation) -> Request:
         release=values["release"],
         mirror=values["mirror"],
         image_mirror=values["image-mirror"],
-        image_size=values["image-size"],
         cloud_images=values["cloud-images"],
         base_image_file=values["base-image-file"],
+        repositories=repositories_of(values),
+        image_size=values["image-size"],
         root_label=values["root-label"],
         fs_type=values["fs-type"],
         kernel_arguments=values["kernel-args"],
