@@ -13,6 +13,8 @@ from imagewright.types import Origin, Parameter, Phase, Plain, Step, Tree
 CORE = Origin(flavour="imagewright", distribution="imagewright", version=__version__)
 """Who gives the steps that the core adds."""
 
+_BEFORE_FINALISE = (Phase.ROOT, Phase.PRE_INSTALL, Phase.PACKAGES, Phase.INSTALL, Phase.POST_INSTALL)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenFlavour:
@@ -39,7 +41,8 @@ class ChosenFlavour:
 class PlannedStep:
     """A step in its place. ``key`` covers the key before it, its declaration, and everything its flavour gives it.
 
-    ``facts`` names what only the world knows and the step depends on, such as ``package versions``.
+    ``facts`` names what only the world knows and the step depends on, such as ``package versions``. ``inputs`` are the
+    digests that the key is made of, by name: what tells which of them changed.
     """
 
     phase: Phase
@@ -47,6 +50,7 @@ class PlannedStep:
     origin: Origin
     key: str
     facts: tuple[str, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -75,6 +79,12 @@ class Plan:
     def seeded_uuid(self, purpose: str) -> str:
         """A UUID that depends on the plan and ``purpose`` alone."""
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.digest} {purpose}"))
+
+    @property
+    def root_uuid(self) -> str:
+        """The UUID of the root filesystem: it depends on what the steps that see it are keyed by, and on no more."""
+        key = next((step.key for step in reversed(self.steps) if step.phase in _BEFORE_FINALISE), "")
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.operating_system} {key} root filesystem"))
 
     def of(self, phase: Phase) -> tuple[PlannedStep, ...]:
         """The steps of one phase, in order."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from imagewright.building import packages
 from imagewright.building.artefacts import Artefact, finished, publish
-from imagewright.building.environment import root_uuid
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
@@ -144,7 +143,7 @@ def _lay_disk(building: Building, bounds: Sequence[Bound]) -> tuple[dict[str, An
     arguments: dict[str, object] = {
         "target": TARGET,
         "disk": f"{WORK}/disk.raw",
-        "root_uuid": root_uuid(building),
+        "root_uuid": building.prepared.plan.root_uuid,
         "seeds": {"disk": building.prepared.plan.seeded_uuid("disk")},
         "root_label": building.request.root_label,
         "epoch": building.epoch,

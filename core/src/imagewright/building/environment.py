@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from imagewright.building.state import Building
 from imagewright.disk.sizes import given_gib
 from imagewright.plan import PlannedStep
-from imagewright.planning.variables import PATH, environment_for
+from imagewright.planning.keys import LATE
+from imagewright.planning.variables import PATH, environment_for, late_environment
 from imagewright.sandbox.jobs import TARGET, WORK
 from imagewright.types import Phase, Place
 
@@ -49,17 +50,12 @@ def variables(building: Building, step: PlannedStep) -> dict[str, str]:
     result |= {
         "_LIB": lib,
         "SOURCE_DATE_EPOCH": str(building.epoch),
-        "IMAGE_ROOT_UUID": root_uuid(building),
-        "IMAGE_ROOT_LABEL": building.request.root_label,
-        "IMAGE_KERNEL_ARGUMENTS": building.request.kernel_arguments,
     }
+    if step.phase in LATE:
+        result |= late_environment(building.prepared.context)
+        result["IMAGE_ROOT_UUID"] = building.prepared.plan.root_uuid
     if step.phase is Phase.BLOCK_DEVICE_SIZE:
         result["IMAGE_SIZE"] = str(given_gib(building.request.image_size))
     if building.kernel:
         result["IMAGE_KERNEL"] = building.kernel
     return result
-
-
-def root_uuid(building: Building) -> str:
-    """The UUID that the root filesystem will have: it depends on the plan alone."""
-    return building.prepared.plan.seeded_uuid("root filesystem")

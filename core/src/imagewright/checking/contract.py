@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imagewright.planning.keys import LATE
 from imagewright.types import Phase, Place
 
 EVERYWHERE = frozenset(Place)
@@ -38,9 +39,11 @@ VARIABLES = (
         meaning="the version of the image's kernel, once there is one: what `uname -r` will say there",
         always=False,
     ),
-    Variable(name="IMAGE_ROOT_UUID", meaning="the UUID that the root filesystem will have"),
-    Variable(name="IMAGE_ROOT_LABEL", meaning="the label that the root filesystem will have"),
-    Variable(name="IMAGE_KERNEL_ARGUMENTS", meaning="what `--kernel-args` adds to the kernel's command line"),
+    Variable(name="IMAGE_ROOT_UUID", meaning="the UUID that the root filesystem will have", phases=LATE),
+    Variable(name="IMAGE_ROOT_LABEL", meaning="the label that the root filesystem will have", phases=LATE),
+    Variable(
+        name="IMAGE_KERNEL_ARGUMENTS", meaning="what `--kernel-args` adds to the kernel's command line", phases=LATE
+    ),
     Variable(
         name="IMAGE_SIZE",
         meaning="whole GiB (2^30): `--image-size` rounded up, else 2",

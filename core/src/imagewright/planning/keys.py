@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from imagewright.errors import PlanError
 from imagewright.plan import CORE, ChosenFlavour, Plan, PlannedStep, digest_of
@@ -36,9 +37,11 @@ EXTRA_DATA = "extra-data tree"
 PACKAGE_VERSIONS = "package versions"
 DISK_SIZE = "disk size"
 SECRETS = "secret parameters"
+STATE = "state of the source"
 """Names of facts, as :attr:`PlannedStep.facts` holds them. The first is found by the phase extra-data, the second by
 ``packages/10-resolve``, the third by block-device-size and the tree's content; the fourth is the digest of the secret
-values with the machine's salt (:func:`secrets_digest`), so that no key in a plan or manifest lets them be guessed."""
+values with the machine's salt (:func:`secrets_digest`), so that no key in a plan or manifest lets them be guessed.
+The last is what the function that a call names as :attr:`Call.asks` answers."""
 
 SCRIPTS_ONLY = frozenset({"IMAGE_NAME"})
 """Variables that commands and calls do not get: their flavours know them from ``ctx`` and put them into the declaration
@@ -74,30 +77,44 @@ CHAINS = (
 )
 
 
+LATE = frozenset({Phase.FINALISE, Phase.CLEANUP, Phase.BLOCK_DEVICE})
+"""The phases that know what the disk will be: its root filesystem's UUID and label, and the kernel's arguments. No
+earlier one does, so that images of other labels or arguments share the costly layers."""
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
 def planned(
     steps: Mapping[Phase, Sequence[Given]],
     flavours: Sequence[ChosenFlavour],
     environment: Mapping[str, str],
     repositories: Sequence[object] = (),
+    late: Mapping[str, str] = EMPTY,
 ) -> tuple[PlannedStep, ...]:
     """Give every step its key and its facts; ``environment`` is what every script sees.
 
+    ``late`` holds the variables that only the phases of :data:`LATE` see besides.
     ``repositories`` declares those that serve the build, without logins: all steps after the first tree may use them.
     """
     chosen = {flavour.name: flavour for flavour in flavours}
     made: dict[Phase, list[PlannedStep]] = {phase: [] for phase in Phase}
     has_extra_data = bool(steps.get(Phase.EXTRA_DATA))
     for chain in CHAINS:
-        key = digest_of("imagewright", 1, environment.get("ARCH"), environment.get("RELEASE"))
+        key = digest_of("imagewright", 2, environment.get("ARCH"), environment.get("RELEASE"))
         facts: dict[str, None] = {}
+        shared: dict[str, str] = {}
         for phase in chain:
             if phase is Phase.PRE_INSTALL and repositories:
-                key = digest_of(key, *repositories)
+                shared["repositories"] = digest_of(*repositories)
+            given = {**environment, **late} if phase in LATE else environment
             for step, origin in steps.get(phase, ()):
                 flavour = chosen.get(origin.flavour) if origin != CORE else None
                 facts |= dict.fromkeys(_facts(phase, step, flavour, has_extra_data))
-                key = digest_of(key, phase.value, *_declaration(step, flavour, chosen, environment))
-                made[phase].append(PlannedStep(phase=phase, step=step, origin=origin, key=key, facts=tuple(facts)))
+                inputs = tuple(sorted((_declaration(step, flavour, chosen, given) | shared).items()))
+                key = digest_of(key, phase.value, step.id, inputs)
+                made[phase].append(
+                    PlannedStep(phase=phase, step=step, origin=origin, key=key, facts=tuple(facts), inputs=inputs)
+                )
     return tuple(step for phase in Phase for step in made[phase])
 
 
@@ -143,6 +160,8 @@ def _facts(phase: Phase, step: Step, flavour: ChosenFlavour | None, has_extra_da
         facts.append(PACKAGE_VERSIONS)
     if isinstance(step.action, Call):
         facts.extend(step.action.needs)
+        if step.action.asks:
+            facts.append(STATE)
     if phase is Phase.BLOCK_DEVICE:
         facts.append(DISK_SIZE)
     if flavour and any(parameter.secret for parameter in flavour.parameters):
@@ -156,50 +175,58 @@ def _secrets(flavour: ChosenFlavour) -> tuple[str, ...]:
 
 def _declaration(
     step: Step, flavour: ChosenFlavour | None, chosen: Mapping[str, ChosenFlavour], environment: Mapping[str, str]
-) -> tuple[object, ...]:
+) -> dict[str, str]:
+    """Everything that a step is and sees, as far as the plan knows it: the digest of each input by its name."""
     if flavour is None:
-        return (step.id, _action(step.action, ()))
+        return {name: digest_of(value) for name, value in _action(step.action, ()).items()}
     secrets = _secrets(flavour)
-    declared = (step.id, _action(step.action, secrets), flavour.name)
+    inputs = {name: digest_of(value) for name, value in _action(step.action, secrets).items()}
+    inputs["flavour"] = digest_of(flavour.name)
     if not isinstance(step.action, Script | Command | Call):
-        return declared
+        return inputs
     hidden = {parameter.name for parameter in flavour.parameters if parameter.secret}
-    values = sorted((name, value) for name, value in flavour.values if name not in hidden)
+    inputs |= {f"parameter {name}": digest_of(value) for name, value in flavour.values if name not in hidden}
     names = environment.keys() - (set() if isinstance(step.action, Script) else SCRIPTS_ONLY)
-    given = sorted((name, environment[name]) for name in names)
-    sees = _masked_tree(merged(flavour, chosen), secrets).digest if isinstance(step.action, Script | Command) else ""
-    return (*declared, values, given, sees)
+    inputs |= {f"variable {name}": digest_of(environment[name]) for name in names}
+    if isinstance(step.action, Script | Command):
+        inputs["files beside it"] = _masked_tree(merged(flavour, chosen), secrets).digest
+    return inputs
 
 
-def _action(action: Action, secrets: Sequence[str]) -> list[object]:
-    """The declaration of an action as plain values, with stars for secrets."""
-    kind = type(action).__name__
+def _action(action: Action, secrets: Sequence[str]) -> dict[str, object]:
+    """The declaration of an action as plain values by what they are, with stars for secrets."""
     match action:
         case Script():
             content = hashlib.sha256(_masked_bytes(action.content, secrets)).hexdigest()
-            return [kind, content, _masked_tree(action.data, secrets).digest]
+            return {"script": content, "data files": _masked_tree(action.data, secrets).digest}
         case Command():
             environment = {name: masked(value, secrets) for name, value in action.environment.items()}
-            return [kind, [masked(word, secrets) for word in action.argv], environment]
+            return {"command": [[masked(word, secrets) for word in action.argv], environment]}
         case Packages():
-            return [kind, list(action.names)]
+            return {"packages": list(action.names)}
         case Put():
-            return [kind, action.at, _masked_tree(action.tree, secrets).digest]
+            return {"place": action.at, "files": _masked_tree(action.tree, secrets).digest}
         case Call():
             arguments = {
                 name: masked(value, secrets) if isinstance(value, str) else value
                 for name, value in action.arguments.items()
             }
-            return [kind, action.function, arguments, action.fingerprint, list(action.finds), list(action.needs)]
+            return {
+                "function": [action.function, action.asks],
+                "arguments": arguments,
+                "code": action.fingerprint,
+                "facts": [list(action.finds), list(action.needs)],
+            }
         case Size():
-            return [kind, action.minimum, action.maximum]
+            return {"size": [action.minimum, action.maximum]}
         case Partition():
-            return [kind, action.name, action.type, action.size, action.role, action.filesystem, action.label]
+            return {"partition": _partition(action)}
         case Layout():
-            partitions = [
-                [one.name, one.type, one.size, one.role, one.filesystem, one.label] for one in action.partitions
-            ]
-            return [kind, partitions, action.boot_loader]
+            return {"layout": [[_partition(one) for one in action.partitions], action.boot_loader]}
+
+
+def _partition(one: Partition) -> list[object]:
+    return [one.name, one.type, one.size, one.role, one.filesystem, one.label]
 
 
 def masked(text: str, secrets: Sequence[str]) -> str:

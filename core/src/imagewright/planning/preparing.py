@@ -20,7 +20,7 @@ from imagewright.planning.prepared import Prepared
 from imagewright.planning.repositories import GivenRepository, check_taken, given_repositories
 from imagewright.planning.selection import Selection, select
 from imagewright.planning.steps import PACKAGE_NAME, Collected, check_block_device, check_package_name, collect
-from imagewright.planning.variables import as_text, common_environment
+from imagewright.planning.variables import as_text, common_environment, late_environment
 from imagewright.request import Request
 from imagewright.types import BuildContext, Packages, Phase, Plain, Step
 
@@ -75,7 +75,9 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     system = selection.operating_system
     plan = Plan(
         flavours=chosen,
-        steps=planned(steps, chosen, environment, [one.declaration() for one in repositories]),
+        steps=planned(
+            steps, chosen, environment, [one.declaration() for one in repositories], late=late_environment(context)
+        ),
         operating_system=system.name if system else "",
         package_manager=manager.name,
         packages=tuple(wanted),

@@ -31,6 +31,11 @@ def common_environment(context: BuildContext) -> dict[str, str]:
     }
 
 
+def late_environment(context: BuildContext) -> dict[str, str]:
+    """What scripts get besides from ``finalise`` on; ``IMAGE_ROOT_UUID`` follows from the plan."""
+    return {"IMAGE_ROOT_LABEL": context.root_label, "IMAGE_KERNEL_ARGUMENTS": context.kernel_arguments}
+
+
 def environment_for(prepared: Prepared, step: PlannedStep, caller: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of one step; ``caller`` is the caller's own, for the phases that run on the host."""
     environment = dict(prepared.environment)
