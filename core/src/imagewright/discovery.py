@@ -134,6 +134,7 @@ def load_output(name: str) -> Output:
             "unknown-output",
             f"there is no output type `{name}`",
             hint=f"did you mean `{near[0]}`?" if near else f"types: {', '.join(surveyed.names)}",
+            option="type",
         )
     if len(candidates) > 1:
         raise ContractError(

@@ -126,8 +126,8 @@ def _search_folder(path: Path) -> Path:
         raise UsageError(
             "flavour-path-missing",
             f"`{path}` on the flavour search path {what}",
-            cause="it is given by `--flavour-path`, IMAGEWRIGHT_FLAVOUR_PATH, FLAVOURS_PATH or a settings file",
             hint="make the folder or take it off the path",
+            option="flavour-path",
         )
     if any((folder / phase.folder).is_dir() for phase in Phase):
         raise UsageError(
@@ -135,6 +135,7 @@ def _search_folder(path: Path) -> Path:
             f"`{path}` on the flavour search path is itself a flavour",
             cause="the path names folders that hold flavours as sub-folders",
             hint=f"--flavour-path {folder.resolve().parent}",
+            option="flavour-path",
         )
     return folder.resolve()
 
@@ -199,4 +200,5 @@ def _override(name: str, path: Path, group: str) -> Found:
         f"`--override {name}={path}`: the folder {what}",
         cause="DIR is a flavour's own folder, or a folder of a search path that holds the flavour",
         hint=f"--override {name}=DIR",
+        option="override",
     )

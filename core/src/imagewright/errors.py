@@ -18,7 +18,8 @@ class ImagewrightError(Exception):
 
     ``reference`` is a stable kebab-case name of the kind of failure; ``message`` is one sentence without a final
     period; ``where`` holds lines that place it (flavour, distribution, file, step); ``cause`` is the likely reason
-    and ``hint`` what to do next.
+    and ``hint`` what to do next. ``option`` is the option, without dashes, whose value is to blame, if one is: the
+    command adds where that value came from.
     """
 
     exit_code = 1
@@ -31,6 +32,7 @@ class ImagewrightError(Exception):
         where: tuple[str, ...] = (),
         cause: str = "",
         hint: str = "",
+        option: str = "",
     ) -> None:
         super().__init__(message)
         if not all(part.isalnum() and part.islower() for part in reference.split("-")):
@@ -40,6 +42,7 @@ class ImagewrightError(Exception):
         self.where = where
         self.cause = cause
         self.hint = hint
+        self.option = option
 
     def __str__(self) -> str:
         """The whole message as plain lines, as a log shows it."""

@@ -68,6 +68,7 @@ def publish(files: Sequence[tuple[Path, Path]], mode: int) -> None:
             where=(f"file: {error.filename2 or error.filename or files[0][1]}",),
             cause="the earlier file, if there was one, is untouched",
             hint="name another file with --output",
+            option="output",
         ) from error
 
 

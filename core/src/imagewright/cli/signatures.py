@@ -150,9 +150,11 @@ def _invoke(
     from pathlib import Path
 
     from imagewright.cli.invocation import Invocation
+    from imagewright.cli.origins import name_source, warn_of_unknown_variables
     from imagewright.cli.places import user_file
     from imagewright.cli.resolve import read_files, resolve
     from imagewright.cli.screen import Screen
+    from imagewright.errors import ImagewrightError
 
     screen = ctx.obj if isinstance(ctx.obj, Screen) else Screen()
     screen.json = screen.json or bool(flags.get("json"))
@@ -167,14 +169,14 @@ def _invoke(
     )
     screen.json = bool(values.get("json")) or values.get("progress") == "json"
     screen.debug = bool(values.get("debug"))
+    warn_of_unknown_variables(environment, values)
     module, _, function = body.partition(":")
     run = getattr(importlib.import_module(module), function)
-    run(
-        Invocation(
-            program=ctx.command_path,
-            values=values,
-            arguments=arguments,
-            environment=environment,
-            screen=screen,
-        )
+    invocation = Invocation(
+        program=ctx.command_path, values=values, arguments=arguments, environment=environment, screen=screen
     )
+    try:
+        run(invocation)
+    except ImagewrightError as error:
+        name_source(error, values)
+        raise

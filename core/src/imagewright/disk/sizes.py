@@ -76,7 +76,10 @@ def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) ->
         size = aligned(requested)
         if least and minimum > size:
             raise _conflict(
-                _says(least, "at least", minimum), f"--image-size asks for {show(requested)}", _larger(minimum)
+                _says(least, "at least", minimum),
+                f"--image-size asks for {show(requested)}",
+                _larger(minimum),
+                "image-size",
             )
         for bound in bounds:
             if bound[2].maximum is not None and size > bound[2].maximum:
@@ -84,6 +87,7 @@ def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) ->
                     f"--image-size asks for {show(requested)}",
                     _says(bound, "at most", bound[2].maximum),
                     f"give --image-size {_gib(bound[2].maximum)} or less",
+                    "image-size",
                 )
         if content is not None and content > size:
             raise PlanError(
@@ -91,6 +95,7 @@ def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) ->
                 f"The image's content does not fit into {show(requested)}",
                 where=(f"content: {show(content)}", f"--image-size asks for {show(requested)}"),
                 hint=_larger(content + reserve(content)),
+                option="image-size",
             )
         return size
     wanted = 0 if content is None else aligned(content + reserve(content))
@@ -190,7 +195,11 @@ def _larger(size: int) -> str:
     return f"give --image-size {-(-size * 100 // GIB) / 100:g} or more, or leave it out"
 
 
-def _conflict(one: str, other: str, hint: str) -> PlanError:
+def _conflict(one: str, other: str, hint: str, option: str = "") -> PlanError:
     return PlanError(
-        "size-conflict", "The bounds of the image's size contradict each other", where=(one, other), hint=hint
+        "size-conflict",
+        "The bounds of the image's size contradict each other",
+        where=(one, other),
+        hint=hint,
+        option=option,
     )

@@ -69,6 +69,7 @@ def _settings(flavours: Sequence[Loaded], settings: Sequence[tuple[str, str, str
                 "setting-of-absent-flavour",
                 f"`--set {flavour}.{name}` sets a parameter of a flavour that is not in this build",
                 hint=f"did you mean `{near[0]}`?" if near else f"flavours of this build: {', '.join(chosen)}",
+                option="set",
             )
         declared = {parameter.name: parameter for parameter in chosen[flavour].metadata.parameters}
         key = name if name in declared else name.replace("_", "-")
@@ -80,7 +81,9 @@ def _settings(flavours: Sequence[Loaded], settings: Sequence[tuple[str, str, str
                 hint = f"parameters of `{flavour}`: {', '.join(declared)}"
             else:
                 hint = f"flavour `{flavour}` has no parameters"
-            raise UsageError("unknown-parameter", f"flavour `{flavour}` has no parameter `{name}`", hint=hint)
+            raise UsageError(
+                "unknown-parameter", f"flavour `{flavour}` has no parameter `{name}`", hint=hint, option="set"
+            )
         given[flavour, key] = value
     return given
 
@@ -138,4 +141,5 @@ def _wrong(parameter: Parameter, text: str, source: str, wanted: str) -> UsageEr
         "bad-parameter-value",
         f"`{source}`: {shown}is not {wanted}" if shown else f"`{source}`: the value is not {wanted}",
         cause=parameter.help,
+        option="set" if source.startswith("--set ") else "",
     )

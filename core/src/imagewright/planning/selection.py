@@ -101,6 +101,7 @@ class _Selecting:
                 f"the default operating system `{self._request.default_operating_system}` is no operating system",
                 cause=f"that flavour does not provide `{OPERATING_SYSTEM}`",
                 hint="disk-image-create -o image OPERATING-SYSTEM FLAVOUR...",
+                option="operating-system",
             )
         if len(systems) > 1:
             raise PlanError(
@@ -120,6 +121,7 @@ class _Selecting:
             f"no operating system is named, and the default one, `{default}`, is not installed",
             cause=f"installed flavours: {', '.join(self._survey.names) or 'none'}",
             hint=f"name an installed one, such as `debian`: disk-image-create -o image {installed} {named}".rstrip(),
+            option="operating-system",
         )
 
     def _edges(self) -> dict[str, tuple[str, ...]]:
@@ -173,6 +175,7 @@ class _Selecting:
                     where=(self._place(loaded.name),),
                     cause=f"it reads {reads}" if reads else "",
                     hint=f"leave out `{loaded.name}` or `--for-publishing`",
+                    option="for-publishing",
                 )
 
     def _place(self, name: str) -> str:

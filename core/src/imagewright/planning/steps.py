@@ -139,6 +139,7 @@ def _unknown_skip(skip: str, available: Sequence[str]) -> UsageError:
         f"`--skip {skip}` names no step of this build",
         cause="" if re.fullmatch(r"[^:]+:[^/]+/.+", skip) else "a step is named FLAVOUR:PHASE/NN-name",
         hint=f"did you mean `{near[0]}`?" if near else "disk-image-create --plan shows all steps",
+        option="skip",
     )
 
 

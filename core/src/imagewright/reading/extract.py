@@ -23,7 +23,9 @@ def check(paths: Iterable[Path], sources: Iterable[Path]) -> None:
     images = [path.stat() for path in sources]
     for path in paths:
         if path.is_dir():
-            raise UsageError("bad-output", f"`{path}` is a folder", hint="name a file, such as `--output web`")
+            raise UsageError(
+                "bad-output", f"`{path}` is a folder", hint="name a file, such as `--output web`", option="output"
+            )
         try:
             status = path.stat()
         except OSError:
@@ -33,6 +35,7 @@ def check(paths: Iterable[Path], sources: Iterable[Path]) -> None:
                 "output-is-image",
                 f"`{path}` is the image itself, which is never changed",
                 hint="name another `--output`",
+                option="output",
             )
 
 

@@ -79,6 +79,7 @@ class System:
                 f"the image holds no kernel {version}",
                 where=(f"kernels: {have}",),
                 hint="name one of these",
+                option="kernel",
             )
         for kernel in self.kernels:
             if kernel.ramdisk is not None:

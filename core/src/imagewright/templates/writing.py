@@ -72,9 +72,15 @@ def write(kind: Kind, name: str, directory: Path) -> Path:
             f"`{target}` is there already",
             cause="nothing is overwritten",
             hint="take another name, or another folder with --directory",
+            option="directory",
         )
     if not directory.is_dir():
-        raise UsageError("no-such-directory", f"the folder `{directory}` does not exist", hint=f"mkdir -p {directory}")
+        raise UsageError(
+            "no-such-directory",
+            f"the folder `{directory}` does not exist",
+            hint=f"mkdir -p {directory}",
+            option="directory",
+        )
     try:
         _write(tree, target)
     except OSError as error:

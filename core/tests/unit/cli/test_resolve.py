@@ -15,6 +15,8 @@ from imagewright.types import GIB
 RELEASE = SETTINGS["release"]
 ANCESTORS = {
     "arch": "ARCH",
+    "cloud-images": "CLOUD_IMAGES",
+    "base-image-file": "BASE_IMAGE_FILE",
     "release": "RELEASE",
     "output": "IMAGE_NAME",
     "type": "IMAGE_TYPE",

@@ -140,7 +140,6 @@ def test_a_search_path_that_does_not_exist(shelf):
     shelf.paths.append(shelf.root / "absent")
     assert message(shelf, UsageError, "web") == (
         "`ROOT/absent` on the flavour search path does not exist\n"
-        "cause: it is given by `--flavour-path`, IMAGEWRIGHT_FLAVOUR_PATH, FLAVOURS_PATH or a settings file\n"
         "hint: make the folder or take it off the path"
     )
 

@@ -87,6 +87,7 @@ class Debian(Flavour):
                 "unknown-release",
                 f"the flavour debian has no release {ctx.release!r}",
                 hint=f"releases: {', '.join(RELEASES)}",
+                option="release",
             )
         archive = _archive(ctx)
         call = Call(
@@ -150,4 +151,5 @@ def _authority(ctx: BuildContext) -> str:
             f"the certificate {ctx.ca_certificate} cannot be read",
             cause=str(error),
             hint="name a file in PEM form with --ca-certificate",
+            option="ca-certificate",
         ) from error

@@ -27,7 +27,7 @@ def run(invocation: Invocation) -> None:
         raise UsageError("no-image", "no image was named", hint="imagewright boot IMAGE")
     junit: Path | None = values["junit"]
     if junit is not None and not junit.absolute().parent.is_dir():
-        raise UsageError("no-such-folder", f"the folder of the JUnit file {junit} does not exist")
+        raise UsageError("no-such-folder", f"the folder of the JUnit file {junit} does not exist", option="junit")
     check_startable(Path(image))
     trial = Trial(
         image=Path(image),
@@ -45,7 +45,10 @@ def run(invocation: Invocation) -> None:
             write_junit(junit, result)
         except OSError as error:
             raise UsageError(
-                "unwritable-file", f"the JUnit file {junit} cannot be written", cause=error.strerror or str(error)
+                "unwritable-file",
+                f"the JUnit file {junit} cannot be written",
+                cause=error.strerror or str(error),
+                option="junit",
             ) from error
     if values["json"]:
         print_document(document(result))

@@ -40,7 +40,7 @@ def request_of(invocation: Invocation) -> Request:
         )
     types = values["type"]
     if not types:
-        raise UsageError("no-type", "no type of image was named", hint="for example `--type qcow2`")
+        raise UsageError("no-type", "no type of image was named", hint="for example `--type qcow2`", option="type")
     return Request(
         flavours=flavours,
         output=output_name(values["output"], types),
@@ -82,8 +82,10 @@ def output_name(path: Path, types: tuple[str, ...]) -> Path:
             stem = stem.removesuffix(f".{kind}")
             break
     if not stem or stem in (".", "..") or path.is_dir():
-        problem = "names a folder" if path.is_dir() else "leaves no name for the image"
-        raise UsageError("bad-output", f"`--output {path}` {problem}", hint="name a file, such as `--output demo`")
+        folder = path.is_dir()
+        problem = "names a folder" if folder else "leaves no name for the image"
+        hint = f"name a file in it, such as `--output {path / 'demo'}`" if folder else "name a file, such as `demo`"
+        raise UsageError("bad-output", f"`--output {path}` {problem}", hint=hint, option="output")
     return path.with_name(stem)
 
 

@@ -136,10 +136,15 @@ def output_prefix(given: Path | None, image: Path) -> Path:
         given = Path(name.removesuffix(suffix) or "image")
     if given.name in ("", "..") or given.is_dir():
         raise UsageError(
-            "bad-output", f"`--output {given}` names a folder", hint=f"name a file, such as `--output {given / 'web'}`"
+            "bad-output",
+            f"`--output {given}` names a folder",
+            hint=f"name a file, such as `--output {given / 'web'}`",
+            option="output",
         )
     if not given.parent.is_dir():
-        raise UsageError("no-such-folder", f"the folder {given.parent} of `--output {given}` does not exist")
+        raise UsageError(
+            "no-such-folder", f"the folder {given.parent} of `--output {given}` does not exist", option="output"
+        )
     return given
 
 
@@ -148,7 +153,10 @@ def _ready(folder: Path) -> None:
         (folder / "pxelinux.cfg").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HostError(
-            "output-unwritable", f"the folder {folder} cannot be made", cause=error.strerror or str(error)
+            "output-unwritable",
+            f"the folder {folder} cannot be made",
+            cause=error.strerror or str(error),
+            option="pxe",
         ) from error
 
 

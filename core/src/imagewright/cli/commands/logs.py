@@ -33,7 +33,10 @@ class LogFile:
         folder = wanted.absolute().parent
         if not folder.is_dir() or wanted.is_dir() or not os.access(wanted if wanted.exists() else folder, os.W_OK):
             raise HostError(
-                "unwritable-log", f"the log file `{wanted}` cannot be written", hint="name another `--log-file`"
+                "unwritable-log",
+                f"the log file `{wanted}` cannot be written",
+                hint="name another `--log-file`",
+                option="log-file",
             )
         return cls(wanted.absolute())
 
