@@ -61,3 +61,9 @@ class Baremetal(Flavour):
     """What machines of metal need."""
 
     folder = HERE / "baremetal"
+
+
+class IscsiInitiator(Flavour):
+    """The iSCSI initiator."""
+
+    folder = HERE / "iscsi-initiator"
