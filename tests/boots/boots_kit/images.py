@@ -1,4 +1,4 @@
-"""The image that all boots share: built once for one state of the sources, by the command that users call."""
+"""Images that boots share: each built once for one state of the sources, by the command that users call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock
@@ -29,18 +29,24 @@ def build() -> Path:
     given = os.environ.get("IMAGEWRIGHT_TEST_IMAGE")
     if given:
         return Path(given)
+    made = kept(digest(), lambda folder: run_the_command(folder / f"{NAME}.qcow2", *CHOSEN))
+    return made / f"{NAME}.qcow2"
+
+
+def kept(digest: str, make: Callable[[Path], None]) -> Path:
+    """The folder that ``make`` filled for this digest, in this run or an earlier one."""
     images = TOP / "build" / "test-images"
     images.mkdir(parents=True, exist_ok=True)
-    folder = images / digest()
+    folder = images / digest
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             partial = Path(f"{folder}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
-            _run_the_command(partial / f"{NAME}.qcow2")
+            make(partial)
             partial.rename(folder)
             _forget_old(images, folder)
-    return folder / f"{NAME}.qcow2"
+    return folder
 
 
 def _forget_old(images: Path, newest: Path) -> None:
@@ -50,9 +56,9 @@ def _forget_old(images: Path, newest: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def digest() -> str:
-    """A digest of everything that decides what the image is."""
-    found = hashlib.sha256()
+def digest(*words: str) -> str:
+    """A digest of everything that decides what an image is, and of ``words``, which tell two images apart."""
+    found = hashlib.sha256("".join(f"{word}\0" for word in words).encode())
     for path in _files():
         relative = path.relative_to(TOP).as_posix()
         executable = os.access(path, os.X_OK)
@@ -71,11 +77,15 @@ def _files() -> Iterator[Path]:
                 yield path
 
 
-def _run_the_command(image: Path) -> None:
+def run_the_command(image: Path, *words: str, environment: Mapping[str, str] | None = None) -> None:
+    """Build an image with what the boots' own flavours are; ``environment`` is added to the caller's."""
     argv = (
         str(Path(sys.executable).parent / "disk-image-create"),
-        "--progress", "plain", "--flavour-path", str(FLAVOURS), "-o", str(image), *CHOSEN,
+        "--progress", "plain", "--flavour-path", str(FLAVOURS), "-o", str(image), *words,
     )  # fmt: skip
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=3600)
+    done = subprocess.run(
+        argv, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=3600,
+    )  # fmt: skip
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}\nended with {done.returncode}:\n{done.stderr[-6000:]}")
