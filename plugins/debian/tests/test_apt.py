@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from imagewright.types import Package
+from imagewright.types import Package, Repository
 from imagewright_debian.apt import AUTHORITIES, Apt
 
 RESOLUTION = """\
@@ -62,8 +62,11 @@ def test_apt_can_read_its_settings_for_the_build(tmp_path: Path) -> None:
 
 
 def test_no_file_of_the_build_brings_a_folder_that_a_first_tree_lacks() -> None:
-    folders = {str(Path(entry.path).parent) for entry in Apt(authority="cert").build_files({}).entries}
-    assert folders <= {"etc/apt", "etc/apt/apt.conf.d", "etc/dpkg/dpkg.cfg.d", "usr/sbin"}
+    acme = Repository(address="http://acme.example", suite="stable", components=("main",), keys=(b"key",))
+    apt = Apt(authority="cert", repositories=(acme,))
+    folders = {str(Path(entry.path).parent) for entry in apt.build_files({}).entries}
+    # all of them are folders of the packages apt, dpkg and base-files
+    assert folders <= {"etc/apt", "etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/dpkg/dpkg.cfg.d", "usr/sbin"}
 
 
 def test_the_moment_is_that_of_the_newest_index(tmp_path: Path) -> None:

@@ -157,10 +157,36 @@ def repository(value: str) -> object:
     """``URL SUITE COMPONENT...``; keys and login come from elsewhere."""
     from imagewright.types import Repository
 
-    place, *words = value.split()
+    place, *words = value.split() or [""]
     if not words:
         raise ValueError("it must have the form URL SUITE COMPONENT..., in quotes")
     return Repository(address=address(place), suite=words[0], components=tuple(words[1:]))
+
+
+def endpoint(value: str) -> object:
+    """``ADDRESS:PORT``; an IPv6 address stands in brackets."""
+    import ipaddress
+
+    from imagewright.bootserver.protocol import Endpoint
+
+    host, colon, port = value.rpartition(":")
+    try:
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError
+        found = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+        if (found.version == 6) != host.startswith("["):
+            raise ValueError
+    except ValueError:
+        raise ValueError("it must have the form ADDRESS:PORT, such as `0.0.0.0:10000` or `[::]:10000`") from None
+    return Endpoint(address=str(found), port=int(port))
+
+
+def connection(value: str) -> tuple[object, object]:
+    """``ADDRESS:PORT=ADDRESS:PORT``."""
+    said, equals, reached = value.partition("=")
+    if not equals:
+        raise ValueError("it must have the form ADDRESS:PORT=ADDRESS:PORT")
+    return endpoint(said), endpoint(reached)
 
 
 def override(value: str) -> tuple[str, Path]:
