@@ -19,6 +19,7 @@ class Purpose(StrEnum):
 
     BUILD = "building images"
     BOOT = "booting images"
+    DEPLOY = "deploying images to machines"
     CHECKS = "checking flavours and running the tests"
 
 
@@ -96,6 +97,15 @@ TOOLS: tuple[Tool, ...] = (
     _tool("ssh-keygen", "openssh-client", "makes the fresh key of a boot", Purpose.BOOT),
     _tool("ssh-keyscan", "openssh-client", "reads the host keys of booted images", Purpose.BOOT),
     _tool("setpriv", "util-linux", "ends a machine with whoever started it", Purpose.BOOT),
+    _tool(
+        "qemu-block-extra",
+        "qemu-block-extra",
+        "lets qemu-img write disks over iSCSI",
+        Purpose.DEPLOY,
+        files=("/usr/lib/x86_64-linux-gnu/qemu/block-iscsi.so",),
+    ),
+    _tool("tgtd", "tgt", "offers disks over iSCSI to the tests", Purpose.CHECKS),
+    _tool("tgtadm", "tgt", "offers disks over iSCSI to the tests", Purpose.CHECKS),
     _tool("shellcheck", "shellcheck", "checks hook scripts", Purpose.CHECKS),
     _tool("e2fsck", "e2fsprogs", "checks the filesystems of the tests", Purpose.CHECKS),
     _tool("sgdisk", "gdisk", "checks the partition tables of the tests", Purpose.CHECKS),

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from imagewright.cli.settings import (
     BOOT,
+    BOOT_SERVER,
     CHECK_FLAVOURS,
     DISK_IMAGE,
     DISPLAY,
@@ -120,6 +121,13 @@ def imagewright() -> Any:
             BOOT,
             arguments=[argument("image", "IMAGE", "Image to boot; it is not changed.")],
             help="Boot an image and check it. It runs in QEMU, is not changed, and takes a fresh key.",
+        )
+    )
+    app.command("boot-server", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.boot_server:run",
+            BOOT_SERVER,
+            help="Deploy an image to machines: write it over iSCSI, serve it over HTTP, keep their reports.",
         )
     )
     app.command("completion", cls=Command, context_settings=HELP_NAMES)(

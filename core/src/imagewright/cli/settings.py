@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from imagewright.cli import boot_server_settings as boot_server
 from imagewright.cli import kinds
 from imagewright.cli.kinds import Kind
 from imagewright.cli.setting import Setting as Setting
@@ -330,6 +331,7 @@ _ALL = (
         metavar="DIR",
         group="Kernel",
     ),
+    *boot_server.OPTIONS,
 )
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
@@ -407,3 +409,10 @@ DOCTOR = (*chosen("cache-dir"), *DISPLAY)
 
 BOOT = (*chosen("check", "uefi", "user", "timeout", "memory", "disk-bus", "junit", "cache-dir"), *DISPLAY)
 """The options of ``imagewright boot``."""
+
+BOOT_SERVER = (
+    *chosen("listen", "image", "reports", "once", "keys", "keep", "blank", "chap-user", "chap-password", "connect-to"),
+    *chosen("cache-dir"),
+    *DISPLAY,
+)
+"""The options of ``imagewright boot-server``."""
