@@ -20,8 +20,9 @@ from imagewright.api import (
     Tree,
     hookimpl,
 )
-from imagewright.errors import PlanError, UsageError
+from imagewright.errors import PlanError
 
+from imagewright_debian.access import certificate_of
 from imagewright_debian.apt import Apt
 from imagewright_debian.sources import Archive, archive_of, image_archive_of, one_line_sources, sources_file
 
@@ -99,7 +100,7 @@ class Debian(Flavour):
                 "sources_file": sources_file(archive, ctx.release),
                 "components": ",".join(archive.components),
                 "documentation": bool(ctx.parameters["documentation"]),
-                "authority": _authority(ctx),
+                "authority": certificate_of(ctx),
             },
         )
         return [Step(id="10-mmdebstrap", action=call, summary="makes the first tree")]
@@ -128,7 +129,7 @@ class Debian(Flavour):
     @hookimpl
     def package_manager(self, ctx: BuildContext) -> Apt:
         """Drive apt."""
-        return Apt(authority=_authority(ctx), repositories=ctx.repositories)
+        return Apt(authority=certificate_of(ctx), repositories=ctx.repositories)
 
 
 def _archive(ctx: BuildContext) -> Archive:
@@ -137,19 +138,3 @@ def _archive(ctx: BuildContext) -> Archive:
         security=str(ctx.parameters["security-mirror"] or ""),
         components=tuple(str(ctx.parameters["components"]).split()),
     )
-
-
-def _authority(ctx: BuildContext) -> str:
-    """The certificate of ``--ca-certificate``; mapped root could not read the caller's file."""
-    if ctx.ca_certificate is None:
-        return ""
-    try:
-        return ctx.ca_certificate.expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "ca-certificate-unreadable",
-            f"the certificate {ctx.ca_certificate} cannot be read",
-            cause=str(error),
-            hint="name a file in PEM form with --ca-certificate",
-            option="ca-certificate",
-        ) from error

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from imagewright.api import BuildContext
+from imagewright.errors import UsageError
+
 from imagewright_debian.sources import host_mirrors
 
 HOST_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -40,6 +43,22 @@ def settings_of(dump: str, environment: Mapping[str, str]) -> tuple[str, ...]:
         if not _named(scheme, environment) and not any(f"Acquire::{scheme}::Proxy " in line for line in found):
             found += [f'Acquire::{scheme}::Proxy "{address}";' for address in _detected(program, scheme)]
     return tuple(found)
+
+
+def certificate_of(ctx: BuildContext) -> str:
+    """The certificate of ``--ca-certificate``; mapped root could not read the caller's file. Raises UsageError."""
+    if ctx.ca_certificate is None:
+        return ""
+    try:
+        return ctx.ca_certificate.expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "ca-certificate-unreadable",
+            f"the certificate {ctx.ca_certificate} cannot be read",
+            cause=str(error),
+            hint="name a file in PEM form with --ca-certificate",
+            option="ca-certificate",
+        ) from error
 
 
 def authorities(certificate: str) -> str:
