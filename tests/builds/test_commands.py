@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from imagewright.testing.kit import ImageKit
+from imagewright.testing.kit import ImageKit, program
 from imagewright.testing.repository import MOMENT
 from imagewright.testing.trees import TarView
 
@@ -182,9 +182,31 @@ def test_an_unknown_key_of_a_project_file_names_the_nearest(image_kit: ImageKit)
     assert "image-size" in done.stderr
 
 
-def test_the_command_works_where_its_output_is_a_closed_pipe(image_kit: ImageKit) -> None:
-    from imagewright.testing.kit import program
+@pytest.mark.parametrize("place", ["/dev/full", "&-"])
+def test_where_stdout_takes_nothing_the_artefacts_are_in_place_and_the_message_names_them(
+    image_kit: ImageKit, place: str
+) -> None:
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'exec "$0" -o demo -t tar --progress none --skip-base toy >{place}',
+            program("disk-image-create"),
+        ],
+        env=image_kit.environment(),
+        cwd=image_kit.output,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.startswith("error: standard output cannot be written\n")
+    names = [Path(line.partition("in place: ")[2]).name for line in done.stderr.splitlines() if "in place: " in line]
+    assert names == ["demo.tar", "demo.manifest.json", "demo.sha256"]
+    assert {path.name for path in image_kit.output.iterdir()} == set(names)
 
+
+def test_the_command_works_where_its_output_is_a_closed_pipe(image_kit: ImageKit) -> None:
     done = subprocess.run(
         f"{program('disk-image-create')} -o demo -t tar --skip-base toy | true",
         shell=True,

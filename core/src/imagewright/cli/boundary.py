@@ -22,11 +22,12 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from types import FrameType
 from typing import Any
 
-from imagewright.cli import messages
+from imagewright.cli import messages, streams
 from imagewright.cli.screen import Screen
 from imagewright.errors import HostError, ImagewrightError, UsageError
 
@@ -48,17 +49,40 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def run(program: str, make_command: Callable[[], Any], argv: Sequence[str]) -> int:
     """Run a command of the command line and return its exit code; nothing but the code comes out of it."""
+    streams.make_whole()
     screen = Screen(json="--json" in argv)
     for name in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(name) is not signal.SIG_IGN:
             signal.signal(name, _terminate)
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = messages.show_warning
-            code = _guarded(program, make_command, list(argv), screen)
-        sys.stdout.flush()
+        code = _coded(program, make_command, list(argv), screen)
+        # what an error message leaves in the buffer is lost with a stdout that takes nothing, and one error is enough
+        unwritable = streams.stdout_error(screen)
+        return code if code or unwritable is None else _failed(unwritable, screen)
     except BrokenPipeError:
         return _broken_pipe()
+
+
+def say(text: str) -> int:
+    """Print what needs no command, such as a version, and return the exit code."""
+    streams.make_whole()
+    screen = Screen()
+    try:
+        with suppress(OSError):
+            sys.stdout.write(text)
+        unwritable = streams.stdout_error(screen)
+    except BrokenPipeError:
+        return _broken_pipe()
+    return 0 if unwritable is None else _failed(unwritable, screen)
+
+
+def _coded(program: str, make_command: Callable[[], Any], argv: list[str], screen: Screen) -> int:
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = messages.show_warning
+            return _guarded(program, make_command, argv, screen)
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         return _ended("interrupted", signal.SIGINT, screen)
     except Terminated as ended:
@@ -66,8 +90,9 @@ def run(program: str, make_command: Callable[[], Any], argv: Sequence[str]) -> i
     except ImagewrightError as error:
         return _failed(error, screen)
     except Exception as error:
-        return _unexpected(error, screen)
-    return code
+        # a long text fails where it is written, a short one when it is flushed
+        unwritable = streams.stdout_error(screen) if isinstance(error, OSError) else None
+        return _failed(unwritable, screen) if unwritable else _unexpected(error, screen)
 
 
 def _guarded(program: str, make_command: Callable[[], Any], argv: list[str], screen: Screen) -> int:
@@ -172,10 +197,9 @@ def _logged(text: str, screen: Screen) -> bool:
 
 def _broken_pipe() -> int:
     """The reader of our output went away: be quiet, also when Python closes stdout at its end."""
-    sink = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            os.dup2(sink, stream.fileno())
+            streams.swallow(stream)
     return 128 + signal.SIGPIPE

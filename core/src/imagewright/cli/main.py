@@ -1,4 +1,4 @@
-"""The entry points of the commands. ``--version`` is answered before anything else is imported."""
+"""The entry points of the commands. ``--version`` is answered before typer is imported."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def imagewright() -> None:
 def _run(program: str, command: str, argv: list[str]) -> int:
     if argv == ["--version"]:
         from imagewright import __version__
+        from imagewright.cli import boundary
 
-        print(f"{program} {__version__}")
-        return 0
+        return boundary.say(f"{program} {__version__}\n")
     from imagewright.cli import app, boundary, completion
 
     make = getattr(app, command)

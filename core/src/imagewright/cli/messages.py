@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from imagewright.cli import streams
 from imagewright.errors import ImagewrightError
 
 SCHEMA = 1
@@ -59,8 +60,8 @@ def show(error: ImagewrightError, *, as_json: bool) -> None:
     import json
 
     colour = coloured(sys.stderr, os.environ)
-    sys.stderr.write(f"{json.dumps(document(error))}\n" if as_json else render(error, colour=colour))
-    sys.stderr.flush()
+    text = f"{json.dumps(document(error))}\n" if as_json else render(error, colour=colour)
+    _complain(text)
 
 
 def show_warning(
@@ -73,7 +74,16 @@ def show_warning(
 ) -> None:
     """Write a warning to stderr; a replacement of :func:`warnings.showwarning`, whose form is for programmers."""
     word = _word("warning", "1;33", coloured(sys.stderr, os.environ))
-    sys.stderr.write(f"{word}: {message}\n")
+    _complain(f"{word}: {message}\n")
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        # the exit code still says it
+        streams.swallow(sys.stderr)
 
 
 def print_document(content: Mapping[str, Any]) -> None:

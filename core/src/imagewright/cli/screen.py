@@ -10,9 +10,11 @@ from pathlib import Path
 class Screen:
     """How a failure is shown; a command fills it in as soon as it knows.
 
-    ``log`` is the file that takes the traceback of an unexpected error.
+    ``log`` is the file that takes the traceback of an unexpected error; ``written`` are the files that are in place,
+    whatever happens to stdout then.
     """
 
     json: bool = False
     debug: bool = False
     log: Path | None = None
+    written: tuple[Path, ...] = ()

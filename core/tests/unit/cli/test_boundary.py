@@ -149,6 +149,43 @@ def test_a_reader_that_goes_away_is_no_error():
     assert errors == "cleaned up\n"
 
 
+@pytest.mark.parametrize(("place", "cause"), [("/dev/full", "no space left on device"), ("&-", "it is closed")])
+@pytest.mark.parametrize(
+    "command",
+    ["imagewright --version", "imagewright --help", "imagewright flavours list", "imagewright flavours list --json"],
+)
+def test_a_stdout_that_takes_nothing_is_one_clear_message(command, place, cause):
+    done = subprocess.run(
+        ["sh", "-c", f"{BIN}/{command} >{place}"], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 4, done.stderr
+    if "--json" in command:
+        assert json.loads(done.stderr)["error"]["cause"] == cause
+    else:
+        assert done.stderr == f"error: standard output cannot be written\ncause: {cause}\n"
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "&-"])
+def test_a_stderr_that_takes_nothing_leaves_the_exit_code(place):
+    done = subprocess.run(
+        ["sh", "-c", f"{BIN}/disk-image-create 2>{place}"], capture_output=True, text=True, env=environment()
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
+def test_no_file_takes_the_number_of_a_closed_stream():
+    body = 'import os; sys.stderr.write(f"{open(os.devnull).fileno()}\\n")'
+    code = COMMAND.format(body=body)
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, code],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert int(done.stderr.splitlines()[0]) > 2
+
+
 @pytest.mark.parametrize(
     ("words", "variables", "code", "needle"),
     [

@@ -107,6 +107,7 @@ def _build(request: Request, invocation: Invocation) -> None:
         except BaseException as error:
             log.note(f"ended by {type(error).__name__}")
             raise
+    invocation.screen.written = result.paths
     if values["json"]:
         print_document(
             {

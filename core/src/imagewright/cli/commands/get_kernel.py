@@ -103,6 +103,7 @@ def _take(image: Image, system: System, invocation: Invocation) -> None:
         outputs += found
     check((output.path for output in outputs), image.files)
     write(outputs)
+    invocation.screen.written = tuple(output.path for output in outputs)
     if missing:
         _say(
             f"note: {folder} has no {' and no '.join(missing)}; iPXE needs none, for pxelinux install the packages "
