@@ -12,6 +12,8 @@ import pytest
 from imagewright.testing.built import Built
 from imagewright.testing.kit import ImageKit
 
+from .probe_class import SOURCE
+
 FLAVOURS = Path(__file__).parent / "flavours"
 
 TARGET_PHASES = ("pre-install", "install", "post-install", "finalise")
@@ -67,11 +69,17 @@ def image_kit(image_kit: ImageKit) -> ImageKit:
     return image_kit
 
 
-@pytest.fixture(scope="session")
-def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probed]:
+@pytest.fixture(scope="session", params=["folder", "class"])
+def probed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Probed]:
+    """Both forms of a flavour are asked the same."""
     folder = tmp_path_factory.mktemp("probed")
     with ImageKit.open(folder / "kit", shared=folder / "shared") as kit:
-        kit.also(FLAVOURS)
+        if request.param == "folder":
+            kit.also(FLAVOURS)
+        else:
+            for name in ("probe-needed", "probe-stranger"):
+                (kit.flavours / name).symlink_to(FLAVOURS / name)
+            kit.pack("probe-pack", SOURCE.format(folder=str(FLAVOURS / "probe")), {"probe": "Probe"})
         before = os.umask(0o077)
         try:
             built = kit.build(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.errors import ContractError
-from imagewright.types import Call, CallContext, Plain
+from imagewright.types import CallContext, Plain
 
 
 def module_of(function: str) -> str:
@@ -26,16 +26,29 @@ def call_in_tree(
     facts: Mapping[str, str],
     offline: bool,
 ) -> object:
-    """Call a step's function as mapped root, in a process of the sandbox; what it returns."""
+    """Call a step's function as mapped root, in a process of the sandbox; what it returns. ``target`` may be empty."""
     context = CallContext(
-        target_root=Path(target), environment=environment, cache=Path(cache), facts=facts, offline=offline
+        target_root=Path(target) if target else None,
+        environment=environment,
+        cache=Path(cache),
+        facts=facts,
+        offline=offline,
     )
     return _find(function)(context, **arguments)
 
 
-def call_on_host(action: Call, context: CallContext) -> object:
-    """Call a step's function as the caller, on the host; what it returns."""
-    return _find(action.function)(context, **action.arguments)
+def call_on_host(
+    *,
+    function: str,
+    arguments: Mapping[str, Plain],
+    environment: Mapping[str, str],
+    cache: str,
+    facts: Mapping[str, str],
+    offline: bool,
+) -> object:
+    """Call a step's function as the caller, in a process of its own on the host; what it returns."""
+    context = CallContext(target_root=None, environment=environment, cache=Path(cache), facts=facts, offline=offline)
+    return _find(function)(context, **arguments)
 
 
 def _find(function: str) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagewright.building.artefacts import sha256_of
 from imagewright.building.environment import variables
-from imagewright.building.running import run_on_host
+from imagewright.building.onhost import run_on_host
 from imagewright.building.staging import tidy_modes
 from imagewright.building.state import Building
 from imagewright.disk.sizes import given_gib, parse_script_output

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-from imagewright.building import guard
 from imagewright.building.environment import HOOKS, LIB_INSIDE, variables
 from imagewright.building.private import private_binds
 from imagewright.building.staging import tidy_modes, write_tree
@@ -16,7 +13,7 @@ from imagewright.errors import ContractError
 from imagewright.plan import PlannedStep
 from imagewright.planning.keys import merged_hooks
 from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob
-from imagewright.types import Call, CallContext, Command, Phase, Put, Script
+from imagewright.types import Call, Command, Phase, Put, Script
 
 CACHE = "/run/imagewright/cache"
 """Where a Python step in the tree finds what the caller's cache holds, read only."""
@@ -75,7 +72,7 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
             else ()
         )
         job = Job(
-            argv=_argv(action, script, trace=building.request.trace),
+            argv=argv_of(action, script, trace=building.request.trace),
             environment={**environment, **(action.environment if isinstance(action, Command) else {})},
             stack=stack,
             inside=inside,
@@ -85,7 +82,7 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
         status = building.sandbox.run(job, building.output)
         building.sandbox.remove(hooks)
         if status:
-            raise building.failed(_name(action, planned), status)
+            raise building.failed(name_of(action, planned), status)
 
 
 def call_cache(building: Building) -> Path:
@@ -122,67 +119,6 @@ def record(building: Building, planned: PlannedStep, action: Call, found: object
         building.fact(name, value)
 
 
-def run_on_host(building: Building, planned: PlannedStep, environment: dict[str, str]) -> str:
-    """Run a step as the caller, on the host; return what it printed."""
-    action = planned.step.action
-    folder = building.folder / "host" / f"{planned.phase}-{planned.step.id}"
-    if isinstance(action, Call):
-        from imagewright.building.calling import call_on_host
-
-        context = CallContext(
-            target_root=None,
-            environment=environment,
-            cache=call_cache(building),
-            facts=needed_facts(building, planned, action),
-            report=building.output,
-            offline=building.request.offline,
-        )
-        record(building, planned, action, call_on_host(action, context))
-        return ""
-    if isinstance(action, Script):
-        # beside its data files and what its flavour's other phases have, as the merged tree has it
-        write_tree(merged_hooks(building.prepared.plan, planned.origin.flavour), folder, planned.origin)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-    script = str(folder / planned.phase.folder / planned.step.id)
-    argv = _argv(action, script, trace=building.request.trace)
-    printed: list[str] = []
-    told, tell = os.pipe()
-    try:
-        # the guard ends with us, and with it all that the step started
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, str(told), *argv],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=folder,
-            umask=0o022,
-            pass_fds=(told,),
-            # ^C of the terminal reaches the build alone
-            start_new_session=True,
-        )
-    except BaseException:
-        os.close(tell)
-        raise
-    finally:
-        os.close(told)
-    with process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                printed.append(line)
-                building.output(line.rstrip("\n"))
-        finally:
-            os.close(tell)
-    if process.returncode:
-        status = process.returncode if process.returncode > 0 else 128 - process.returncode
-        raise building.failed(_name(action, planned), status)
-    return "".join(printed)
-
-
 def run_on_disk(building: Building, planned: PlannedStep, device: str) -> str:
     """Run a block-device script on the disk file as mapped root; return what it printed."""
     name = f"{planned.phase}-{planned.step.id}"
@@ -195,7 +131,7 @@ def run_on_disk(building: Building, planned: PlannedStep, device: str) -> str:
 
     script = f"{WORK}/hooks/{name}/{planned.phase.folder}/{planned.step.id}"
     job = Job(
-        argv=_argv(planned.step.action, script, trace=building.request.trace),
+        argv=argv_of(planned.step.action, script, trace=building.request.trace),
         environment={**variables(building, planned), "IMAGE_BLOCK_DEVICE": device},
         stack=building.stack(tools=False),
         network=not building.request.offline,
@@ -203,7 +139,7 @@ def run_on_disk(building: Building, planned: PlannedStep, device: str) -> str:
     status = building.sandbox.run(job, take)
     building.sandbox.remove(hooks)
     if status:
-        raise building.failed(_name(planned.step.action, planned), status)
+        raise building.failed(name_of(planned.step.action, planned), status)
     return "\n".join(printed)
 
 
@@ -220,7 +156,8 @@ def stage_hooks(building: Building, planned: PlannedStep, name: str) -> Path:
     return folder
 
 
-def _argv(action: object, script: str, *, trace: bool) -> tuple[str, ...]:
+def argv_of(action: object, script: str, *, trace: bool) -> tuple[str, ...]:
+    """What starts a script or a command; with ``trace`` a shell shows each line of a script as it runs it."""
     if isinstance(action, Command):
         return action.argv
     if not isinstance(action, Script):
@@ -235,7 +172,8 @@ def _argv(action: object, script: str, *, trace: bool) -> tuple[str, ...]:
     return (script,)
 
 
-def _name(action: object, planned: PlannedStep) -> str:
+def name_of(action: object, planned: PlannedStep) -> str:
+    """What an error calls the program of a step."""
     if isinstance(action, Command):
         return f"the command {action.argv[0]}"
     source = action.source if isinstance(action, Script) else None

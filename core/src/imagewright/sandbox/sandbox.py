@@ -172,19 +172,9 @@ class Sandbox:
             raise StepFailed(
                 "function-ended", f"the function {job.function} ended with status {status} and said nothing"
             )
-        if "value" in result:
-            return result["value"]
         if "setup" in result:
             raise no_view(result)
-        if "raised" in result:
-            raise _raised(result)
-        if result.get("errno"):
-            raise OSError(result["errno"], result["broken"], *_two_names(result["files"]))
-        raise StepFailed(
-            "function-failed",
-            f"the function {job.function} failed: {result['broken']}",
-            where=(f"place: {result['place']}",),
-        )
+        return value_of(result, job.function)
 
     def own(self, path: Path) -> None:
         """Make a folder of the caller's, with what is in it, root's inside; an ordinary user's is that already."""
@@ -355,6 +345,21 @@ def no_view(result: dict[str, Any]) -> OSError | HostError:
         where=(f"stage: {stage}",),
         cause=causes.get(stage, "a container with a masked /proc, or a security module, forbids mounts"),
         hint=f"{_DOCTOR}; --work-dir names another folder",
+    )
+
+
+def value_of(result: dict[str, Any], function: str) -> object:
+    """What a function returned, from what the worker told of it; raises what it raised."""
+    if "value" in result:
+        return result["value"]
+    if "raised" in result:
+        raise _raised(result)
+    if result.get("errno"):
+        raise OSError(result["errno"], result["broken"], *_two_names(result["files"]))
+    raise StepFailed(
+        "function-failed",
+        f"the function {function} failed: {result['broken']}",
+        where=(f"place: {result['place']}",),
     )
 
 

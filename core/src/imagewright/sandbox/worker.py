@@ -29,7 +29,7 @@ def work(job: dict[str, Any], output: int, result: int, stdin: int) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         os.umask(0o022)
         if "function" in job:
-            _call(job, result)
+            call(job, result)
         os.closerange(3, 1 << 16)
         _execute(job)
     finally:
@@ -62,7 +62,7 @@ def _execute(job: dict[str, Any]) -> NoReturn:
         os._exit(NOT_EXECUTABLE)
 
 
-def _call(job: dict[str, Any], result: int) -> NoReturn:
+def call(job: dict[str, Any], result: int) -> NoReturn:
     """Call a Python function and send what it returns, or the error it raises."""
     os.environ.clear()
     os.environ.update(job["environment"])
