@@ -1,0 +1,43 @@
+"""A boot server for a contained machine: keeps what is posted to 10.9.0.1:10000, each in a file.
+
+With the third argument `deploy` it does as the deploy protocol says after a request for `/`: it connects to port 10000
+of the address in the request, which ends the deployment.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import sys
+import time
+import urllib.parse
+from pathlib import Path
+
+FOLDER, STATUS, KIND = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode("utf-8", "surrogateescape")
+        kept = {"path": self.path, "type": self.headers["Content-Type"], "body": body}
+        number = len(list(FOLDER.iterdir()))
+        (FOLDER / f"{number:03}.json").write_text(json.dumps(kept))
+        self.send_response(STATUS)
+        self.end_headers()
+        if KIND == "deploy" and self.path == "/" and STATUS == 200:
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            address = urllib.parse.parse_qs(body)["a"][0]
+            for _ in range(50):
+                try:
+                    socket.create_connection((address, 10000), timeout=5).close()
+                    return
+                except OSError:
+                    time.sleep(0.1)
+
+
+http.server.ThreadingHTTPServer(("10.9.0.1", 10000), Handler).serve_forever()
