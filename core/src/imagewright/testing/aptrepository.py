@@ -113,9 +113,9 @@ def _package(sources: Path, top: Path, name: str, files: Mapping[str, str]) -> s
         f"Package: {name}\nVersion: 1.0\nArchitecture: all\nMaintainer: Acme <acme@example.org>\nDescription: {name}\n"
     )
     (tree / "DEBIAN/control").write_text(control)
-    for path, content in files.items():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(content)
+    for place, content in files.items():
+        (tree / place).parent.mkdir(parents=True, exist_ok=True)
+        (tree / place).write_text(content)
     # modes of the package are not the business of the tester's umask
     for path in (tree, *tree.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
