@@ -1,4 +1,4 @@
-"""Functions that the build calls as mapped root, in a process of the sandbox. Standard library only.
+"""Functions that the build calls as mapped root, each in a process of the sandbox that ends with it.
 
 Their code is imported before the namespace is made; they import nothing themselves, since the files of the
 environment may lie where mapped root cannot go.
@@ -10,7 +10,8 @@ import os
 import re
 import shutil
 import stat
-from pathlib import Path
+
+from imagewright.reading.versions import order
 
 
 def place(*, source: str, target: str, at: str) -> None:
@@ -20,8 +21,7 @@ def place(*, source: str, target: str, at: str) -> None:
     that exists keeps its mode, unless it is new to the tree.
     """
     top = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
-    os.chroot(target)
-    os.chdir("/")
+    _enter(target)
     os.makedirs(at, 0o755, exist_ok=True)
     for current, folders, files, descriptor in os.fwalk(".", dir_fd=top):
         here = os.path.normpath(os.path.join(at, current))
@@ -49,46 +49,48 @@ def place(*, source: str, target: str, at: str) -> None:
 
 def newest_kernel(*, target: str) -> str:
     """The newest version in the tree's ``/lib/modules`` or ``/usr/lib/modules``; empty if there is none."""
-    versions = set()
-    for folder in ("usr/lib/modules", "lib/modules"):
-        path = Path(target, folder)
-        if path.is_dir() and not (folder == "lib/modules" and Path(target, "lib").is_symlink()):
-            versions |= {entry.name for entry in path.iterdir() if entry.is_dir()}
-    return max(versions, key=_version_key, default="")
+    _enter(target)
+    versions: set[str] = set()
+    for folder in ("/usr/lib/modules", "/lib/modules"):
+        if os.path.isdir(folder):
+            versions |= {entry.name for entry in os.scandir(folder) if entry.is_dir()}
+    return max(versions, key=order, default="")
 
 
 def name_image(*, target: str, image: str, version: str) -> None:
     """Write IMAGE_ID and IMAGE_VERSION into the tree's os-release (os-release(5))."""
+    _enter(target)
     # IMAGE_ID is a word of lower-case letters, digits and "._-"; the file is read as shell by many
     image = re.sub(r"[^a-z0-9._-]+", "-", image.lower()).strip("-") or "image"
-    for name in ("usr/lib/os-release", "etc/os-release"):
-        path = Path(target, name)
-        if path.is_file() and not path.is_symlink():
-            lines = [line for line in path.read_text().splitlines() if not line.startswith("IMAGE_")]
-            path.write_text("\n".join([*lines, f"IMAGE_ID={image}", f"IMAGE_VERSION={version}"]) + "\n")
+    for name in ("/usr/lib/os-release", "/etc/os-release"):
+        if os.path.isfile(name) and not os.path.islink(name):
+            lines = [line for line in _text(name).splitlines() if not line.startswith("IMAGE_")]
+            text = "\n".join([*lines, f"IMAGE_ID={image}", f"IMAGE_VERSION={version}"]) + "\n"
+            with open(name, "wb") as file:
+                file.write(text.encode(errors="surrogateescape"))
             return
 
 
 def ties(*, target: str) -> list[str]:
     """What in the tree would tie an image to one machine, as sentences; empty for a blank slate."""
-    root = Path(target)
-    found = [f"/{key.relative_to(root)} is a host key" for key in sorted(root.glob("etc/ssh/ssh_host_*"))]
-    machine_id = root / "etc/machine-id"
-    if machine_id.is_file() and machine_id.read_text().strip() not in ("", "uninitialized"):
+    _enter(target)
+    keys = sorted(os.listdir("/etc/ssh")) if os.path.isdir("/etc/ssh") else []
+    found = [f"/etc/ssh/{name} is a host key" for name in keys if name.startswith("ssh_host_")]
+    if _text("/etc/machine-id").strip() not in ("", "uninitialized"):
         found.append("/etc/machine-id is set")
-    for name in ("var/lib/systemd/random-seed", "var/lib/dbus/machine-id", "root/.bash_history"):
-        path = root / name
-        if path.is_file() and not path.is_symlink() and path.read_bytes():
-            found.append(f"/{name} holds what belongs to one machine")
+    for name in ("/var/lib/systemd/random-seed", "/var/lib/dbus/machine-id", "/root/.bash_history"):
+        if not os.path.islink(name) and _text(name):
+            found.append(f"{name} holds what belongs to one machine")
     return found
 
 
 def open_accounts(*, target: str) -> list[str]:
     """Accounts that a password, or none at all, opens (shadow(5)), as sentences."""
-    shadow = Path(target, "etc/shadow")
+    _enter(target)
     found = []
-    for line in shadow.read_text().splitlines() if shadow.is_file() else ():
-        account, _, rest = line.partition(":")
+    for line in _text("/etc/shadow").splitlines():
+        name, _, rest = line.partition(":")
+        account = name.encode(errors="backslashreplace").decode()
         password = rest.split(":", 1)[0]
         if not password:
             found.append(f"the account {account} logs in without a password")
@@ -97,14 +99,21 @@ def open_accounts(*, target: str) -> list[str]:
     return found
 
 
+def _enter(target: str) -> None:
+    """See paths and links as the image does: a link to ``/opt`` must not lead to the host's."""
+    os.chroot(target)
+    os.chdir("/")
+
+
+def _text(path: str) -> str:
+    """The content of a file whose bytes may be anything; empty if there is none."""
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as file:
+        return file.read().decode(errors="surrogateescape")
+
+
 def _link(target: str, path: str) -> None:
     if os.path.lexists(path):
         os.unlink(path)
     os.symlink(target, path)
-
-
-def _version_key(version: str) -> list[tuple[int, int | str]]:
-    parts: list[tuple[int, int | str]] = []
-    for part in re.findall(r"\d+|[a-z]+", version):
-        parts.append((1, int(part)) if part.isdigit() else (0, part))
-    return parts
