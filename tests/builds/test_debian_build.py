@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from imagewright.testing.aptrepository import AptRepository, apt_repository
 from imagewright.testing.kit import ImageKit
 from imagewright.testing.trees import DiskView, Node, TarView
 
@@ -45,27 +47,40 @@ VOLATILE = (
 """Paths that are compared by owner and mode only where both trees have them."""
 
 
+AGENT = "acme-agent"
+"""A package that comes from a private repository alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """The image of this run."""
+    """The image of this run; ``acme`` is the private repository that one of its packages came from."""
 
     folder: Path
     manifest: dict[str, object]
     tree: TarView
+    log: str
+    acme: AptRepository
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("debian")
     cache = request.config.cache.mkdir("imagewright") / "cache"
-    with ImageKit.open(folder / "kit", shared=cache.parent) as kit:
+    agent = {AGENT: {"usr/share/acme/agent": "an agent\n"}}
+    with apt_repository(folder / "acme", agent) as acme, ImageKit.open(folder / "kit", shared=cache.parent) as kit:
+        key, login, log = folder / "acme.asc", folder / "acme.login", folder / "demo.log"
+        key.write_bytes(acme.key)
+        login.write_text(acme.netrc)
         kit.command(
             "disk-image-create", "-o", "demo", "-t", "raw,qcow2,tar", "--release", RELEASE, "debian", "vm",
-            IMAGEWRIGHT_CACHE_DIR=str(cache), http_proxy=os.environ.get("http_proxy", ""),
+            "-p", AGENT, "--repository", acme.option, "--repository-key", key, "--repository-login", login,
+            "--log-file", log, no_proxy="127.0.0.1", IMAGEWRIGHT_CACHE_DIR=str(cache),
+            http_proxy=os.environ.get("http_proxy", ""),
             https_proxy=os.environ.get("https_proxy", ""), IMAGEWRIGHT_MIRROR=os.environ.get("IMAGEWRIGHT_MIRROR", ""),
         )  # fmt: skip
         manifest = json.loads((kit.output / "demo.manifest.json").read_text())
-        yield Image(folder=kit.output, manifest=manifest, tree=TarView(kit.output / "demo.tar"))
+        tree = TarView(kit.output / "demo.tar")
+        yield Image(folder=kit.output, manifest=manifest, tree=tree, log=log.read_text(), acme=acme)
 
 
 def test_the_filesystem_and_the_partition_table_are_clean(image: Image, tmp_path: Path) -> None:
@@ -106,6 +121,27 @@ def test_nothing_of_the_builder_is_in_the_image(image: Image) -> None:
                 assert not found, f"{member.name} holds {found}"
 
 
+def test_a_package_of_a_private_repository_is_in_the_image_and_its_key_and_login_are_nowhere(image: Image) -> None:
+    assert image.tree.read("usr/share/acme/agent") == "an agent\n"
+    assert any(path.endswith(f"/{AGENT}_1.0_all.deb") for path in image.acme.served)
+    login, password = image.acme.login, image.acme.login.partition(":")[2]
+    basic = base64.b64encode(login.encode()).decode()
+    lines = image.acme.key.decode().splitlines()
+    words = [word.encode() for word in (password, basic, lines[len(lines) // 2])]
+    address = image.acme.address.partition("://")[2].partition("/")[0].encode()
+    found = []
+    with tarfile.open(image.folder / "demo.tar") as archive:
+        for member in archive:
+            stream = archive.extractfile(member) if member.isfile() else None
+            content = stream.read() if stream else b""
+            if any(word in content for word in (*words, address)):
+                found.append(member.name)
+    assert not found
+    manifest = (image.folder / "demo.manifest.json").read_bytes()
+    assert not [word for word in words if word in manifest or word in image.log.encode()]
+    assert address.decode() in manifest.decode()
+
+
 def test_the_disk_holds_the_tree_of_the_archive(image: Image) -> None:
     disk = DiskView(image.folder / "demo.raw")
     for path in ("usr/bin/passwd", "etc/shadow", "tmp", "var/mail", "usr/bin/ping"):
@@ -123,9 +159,8 @@ def comparable(node: Node) -> tuple[str, int, int, int, bytes]:
 def test_owners_modes_and_capabilities_are_those_of_a_tree_that_apt_made_as_root(image: Image, tmp_path: Path) -> None:
     packages = image.manifest["packages"]
     # the same packages in the same versions, so that only the way of building differs
-    wanted = ",".join(
-        sorted({f"{package['name']}={package['version']}" for package in packages if "linux-" not in package["name"]})
-    )
+    here = [package for package in packages if "linux-" not in package["name"] and package["name"] != AGENT]
+    wanted = ",".join(sorted({f"{package['name']}={package['version']}" for package in here}))
     archive = tmp_path / "reference.tar"
     argv = ["mmdebstrap", "--mode=root", "--variant=essential", f"--include={wanted}", RELEASE, str(archive)]
     mirror = os.environ.get("IMAGEWRIGHT_MIRROR")
