@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from imagewright.types import Repository
 
@@ -39,7 +40,34 @@ class Request:
     work_dir: Path | None = None
     ca_certificate: Path | None = None
     offline: bool = False
-    no_cache: bool = False
+    no_cache: bool = False  # no kept layers; what was fetched is used still
+    refresh: bool = False  # ask the world again, however young its answer is
+    start_from: str = ""  # a phase, or PHASE/NN-name: from there on everything runs
     trace: bool = False
     ramdisk: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)  # the caller's, for parameters and proxies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RamdiskRequest:
+    """The request for a ramdisk: ``image`` holds what it has in common with one for an image.
+
+    ``module_root`` is the folder that holds ``lib/modules``; ``kernel_image`` is an image, and ``kernel_flavour`` an
+    operating-system flavour, that gives the kernel; at most one of the three is set. ``init_timeout`` is in seconds.
+    """
+
+    image: Request
+    kernel_version: str = ""
+    module_root: Path | None = None
+    kernel_image: Path | None = None
+    kernel_flavour: str = ""
+    binaries_from: Literal["tree", "host"] = "tree"
+    busybox: Path | None = None
+    compress: str = "zstd"
+    init_timeout: int = 300
+
+    @property
+    def needs_tree(self) -> bool:
+        """Whether executables or the kernel come from the root tree of an operating system."""
+        own_kernel = self.module_root is not None or self.kernel_image is not None or bool(self.kernel_flavour)
+        return self.binaries_from == "tree" or not own_kernel

@@ -9,24 +9,29 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 
 from imagewright.building import packages
 from imagewright.building.calling import module_of
 from imagewright.building.hostcheck import explain_full_disk, source_date_epoch
+from imagewright.building.keeping import Keeping
+from imagewright.building.layerkeys import mapping_name
 from imagewright.building.private import lay_private
-from imagewright.building.running import run_in_tree
+from imagewright.building.running import ask, run_in_tree
 from imagewright.building.staging import write_tree
 from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import work_folder
-from imagewright.events import Monitor
-from imagewright.plan import CORE
+from imagewright.errors import HostError
+from imagewright.events import Monitor, Notice
+from imagewright.layers.store import TREE
+from imagewright.plan import CORE, PlannedStep
 from imagewright.planning import Prepared
 from imagewright.planning.coresteps import RESOLVE
 from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, PythonJob
+from imagewright.sandbox.mapping import mapping_of_caller
 from imagewright.types import Call, Entry, Phase, Tree
 
 TREE_PHASES = (
@@ -40,7 +45,7 @@ TREE_PHASES = (
 )
 """The phases that change the root tree, in their order."""
 
-_PRELOAD = ("imagewright.building.inside", "imagewright.building.calling")
+_PRELOAD = ("imagewright.building.inside", "imagewright.building.calling", "imagewright.layers.content")
 
 
 def work_parent(request: Request) -> Path:
@@ -61,11 +66,13 @@ def opened(
     work = work_parent(request)
     epoch = source_date_epoch(request.environment)
     calls = [step.step.action for step in prepared.plan.steps if isinstance(step.step.action, Call)]
-    modules = tuple(dict.fromkeys((*_PRELOAD, *preload, *sorted({module_of(call.function) for call in calls}))))
+    functions = {name for call in calls for name in (call.function, call.asks) if name}
+    modules = tuple(dict.fromkeys((*_PRELOAD, *preload, *sorted(map(module_of, functions)))))
     # nothing of the caller's umask may reach the image, and mapped root must be able to read what is staged for it
     umask = os.umask(0o022)
     try:
-        with work_folder(work, preload=modules) as (folder, sandbox):
+        kept = _layers_folder(request, monitor)
+        with work_folder(work, preload=modules, kept=kept) as (folder, sandbox), ExitStack() as closing:
             write_tree(_lib(), folder / "lib", CORE)
             sandbox.own(folder / "lib")
             yield Building(
@@ -78,6 +85,8 @@ def opened(
                 umask=umask,
                 epoch=EARLIEST if epoch is None else epoch,
                 epoch_fixed=epoch is not None,
+                kept=kept,
+                closing=closing,
             )
     except OSError as error:
         full = explain_full_disk(error, (work, request.cache_dir, request.output.parent))
@@ -102,20 +111,55 @@ def grow(building: Building) -> None:
     """
     _lay_tools(building)
     plan = building.prepared.plan
-    for phase in TREE_PHASES:
-        steps = plan.of(phase)
-        for number, planned in enumerate(steps, start=1):
-            layer = f"{len(building.layers):03}"
-            with building.step(phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
-                if phase is Phase.PACKAGES:
-                    act = packages.resolve if planned.step.id == RESOLVE else packages.install
-                    act(building, planned, layer)
-                else:
-                    run_in_tree(building, planned, layer)
-            if (building.folder / "layers" / layer).exists():
-                building.layers.append(layer)
-            if phase is not Phase.ROOT:
-                _find_kernel(building)
+    with Keeping.open(building) as keeping:
+        for phase in TREE_PHASES:
+            steps = plan.of(phase)
+            for number, planned in enumerate(steps, start=1):
+                keeping.begin(planned)
+                with building.step(
+                    phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary
+                ) as outcome:
+                    if _take(building, keeping, planned):
+                        outcome.status = "cached"
+
+
+def _take(building: Building, keeping: Keeping, planned: PlannedStep) -> bool:
+    """Find the layer of a step or run it; whether it was found."""
+    name = f"{len(building.layers):03}"
+    layer = f"{name}/{TREE}"
+    resolves = planned.phase is Phase.PACKAGES and planned.step.id == RESOLVE
+
+    def run() -> None:
+        if planned.phase is not Phase.PACKAGES:
+            run_in_tree(building, planned, layer)
+        else:
+            (packages.resolve if resolves else packages.install)(building, planned, layer)
+        if (building.folder / "layers" / layer).exists():
+            building.layers.append(layer)
+        if planned.phase is not Phase.ROOT:
+            _find_kernel(building)
+
+    if resolves:
+        return keeping.asking_step(planned, name, run)
+    if isinstance(planned.step.action, Call) and planned.step.action.asks:
+        keeping.ask(planned, lambda: ask(building, planned))
+    return keeping.step(planned, name, run)
+
+
+def _layers_folder(request: Request, monitor: Monitor) -> Path | None:
+    """The folder of kept layers for the caller's mapping of ids; None if there shall or can be none."""
+    if request.no_cache:
+        return None
+    try:
+        folder = request.cache_dir / "layers" / mapping_name(mapping_of_caller())
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except HostError:  # opening the sandbox says it better
+        return None
+    except OSError as error:
+        message = f"layers are not kept: {error.filename}: {error.strerror}"
+        monitor.handle(Notice(message=message, level="warning"))
+        return None
+    return folder
 
 
 def _lay_tools(building: Building) -> None:

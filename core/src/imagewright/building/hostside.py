@@ -12,6 +12,7 @@ from imagewright.building.staging import tidy_modes
 from imagewright.building.state import Building
 from imagewright.disk.sizes import given_gib, parse_script_output
 from imagewright.plan import digest_of
+from imagewright.planning.keys import EXTRA_DATA
 from imagewright.types import Origin, Phase, Size
 
 
@@ -45,7 +46,7 @@ def extra_data(building: Building) -> None:
         with building.step(planned.phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary):
             run_on_host(building, planned, {**variables(building, planned), "TMP_HOOKS_PATH": str(folder)})
     tidy_modes(folder)
-    building.fact("extra data", digest_of(_described(folder)))
+    building.fact(EXTRA_DATA, digest_of(_described(folder)))
 
 
 def _described(folder: Path) -> list[tuple[str, int, str]]:

@@ -11,8 +11,12 @@ from imagewright.building.private import private_binds
 from imagewright.building.running import stage_hooks
 from imagewright.building.state import Building
 from imagewright.plan import PlannedStep, digest_of
+from imagewright.planning.keys import PACKAGE_VERSIONS
 from imagewright.sandbox.jobs import Bind, Job
 from imagewright.types import Command, Package
+
+DATED = "packages dated"
+"""The fact that the package manager's indexes have this date, in seconds since 1970."""
 
 
 def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
@@ -26,12 +30,12 @@ def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
             text = _run(building, planned, manager.moment(), None).strip()
             if text.isdigit():
                 building.epoch = int(text)
-                building.fact("packages dated", text)
+                building.fact(DATED, text)
         names = building.prepared.plan.packages
         if names:
             found = manager.parse_resolution(_run(building, planned, manager.resolve(names), None))
             versions = [(package.name, package.version, package.digest) for package in found]
-            building.fact("package versions", digest_of(versions))
+            building.fact(PACKAGE_VERSIONS, digest_of(versions))
     finally:
         building.layers.remove(layer)
 

@@ -10,9 +10,9 @@ from imagewright.building.private import private_binds
 from imagewright.building.staging import tidy_modes, write_tree
 from imagewright.building.state import Building
 from imagewright.errors import ContractError
-from imagewright.plan import PlannedStep
-from imagewright.planning.keys import merged_hooks
-from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob
+from imagewright.plan import PlannedStep, digest_of
+from imagewright.planning.keys import STATE, merged_hooks
+from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob, Stack
 from imagewright.types import Call, Command, Phase, Put, Script
 
 CACHE = "/run/imagewright/cache"
@@ -38,26 +38,7 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
         )
         building.sandbox.remove(staged)
     elif isinstance(action, Call):
-        call: dict[str, object] = {
-            "function": action.function,
-            "arguments": dict(action.arguments),
-            "environment": environment,
-            "cache": CACHE,
-            "target": TARGET,
-            "facts": needed_facts(building, planned, action),
-            "offline": building.request.offline,
-        }
-        found = building.sandbox.call(
-            PythonJob(
-                function="imagewright.building.calling:call_in_tree",
-                arguments=call,
-                environment=environment,
-                stack=stack,
-                binds=(Bind(source=call_cache(building), target=CACHE),),
-                network=network,
-            ),
-            building.output,
-        )
+        found = _call(building, planned, action.function, target=TARGET, stack=stack)
         record(building, planned, action, found)
     else:
         hooks = stage_hooks(building, planned, layer)
@@ -83,6 +64,46 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
         building.sandbox.remove(hooks)
         if status:
             raise building.failed(name_of(action, planned), status)
+
+
+def ask(building: Building, planned: PlannedStep) -> dict[str, str]:
+    """The fact that the question of a step's call answers. Raises ContractError if the answer is no text."""
+    action = planned.step.action
+    if not isinstance(action, Call) or not action.asks:
+        return {}
+    answer = _call(building, planned, action.asks, target="", stack=None)
+    if not isinstance(answer, str):
+        raise ContractError(
+            "answer-is-no-text",
+            f"the function {action.asks} returned {type(answer).__name__} instead of a text",
+            where=(f"step: {planned.name}", f"flavour: {planned.origin}"),
+        )
+    # the text itself may hold addresses with logins
+    return {STATE: digest_of(building.facts.get(STATE, ""), answer)}
+
+
+def _call(building: Building, planned: PlannedStep, function: str, *, target: str, stack: Stack | None) -> object:
+    action = planned.step.action
+    assert isinstance(action, Call)
+    environment = variables(building, planned)
+    arguments: dict[str, object] = {
+        "function": function,
+        "arguments": dict(action.arguments),
+        "environment": environment,
+        "cache": CACHE,
+        "target": target,
+        "facts": needed_facts(building, planned, action),
+        "offline": building.request.offline,
+    }
+    job = PythonJob(
+        function="imagewright.building.calling:call_in_tree",
+        arguments=arguments,
+        environment=environment,
+        stack=stack,
+        binds=(Bind(source=call_cache(building), target=CACHE),),
+        network=not building.request.offline,
+    )
+    return building.sandbox.call(job, building.output)
 
 
 def call_cache(building: Building) -> Path:

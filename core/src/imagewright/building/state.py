@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagewright.errors import ImagewrightError, StepFailed
-from imagewright.events import FactFound, Monitor, Output, StepFinished, StepStarted
+from imagewright.events import FactFound, Monitor, Output, Status, StepFinished, StepStarted
 from imagewright.planning import Prepared
 from imagewright.request import Request
 from imagewright.sandbox import Sandbox
@@ -22,6 +22,13 @@ EARLIEST = 946_684_800
 
 TAIL = 20
 """How many of a failed step's last lines its error shows."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a step ended, for whoever runs it to say."""
+
+    status: Status = "done"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +48,8 @@ class Building:
     layers: list[str] = field(default_factory=list)  # bottom first
     tools: tuple[str, ...] = ()  # layers below the tree that never reach the image
     facts: dict[str, str] = field(default_factory=dict)
+    kept: Path | None = None  # the folder of kept layers; None: neither are any found nor kept
+    closing: ExitStack = field(default_factory=ExitStack)  # what is let go when the stack is not needed any more
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
 
     def stack(self, *, upper: str | None = None, tools: bool = True) -> Stack:
@@ -68,21 +77,25 @@ class Building:
         return text
 
     @contextmanager
-    def step(self, phase: str, step: str, origin: Origin, number: int, total: int, summary: str = "") -> Iterator[None]:
+    def step(
+        self, phase: str, step: str, origin: Origin, number: int, total: int, summary: str = ""
+    ) -> Iterator[Outcome]:
         """Tell of a step and its end; a failure inside gets its place, last lines and log."""
         self.tail.clear()
         self.monitor.handle(
             StepStarted(phase=phase, step=step, flavour=origin.flavour, number=number, total=total, summary=summary)
         )
         begun = time.monotonic()
+        outcome = Outcome()
         try:
-            yield
+            yield outcome
         except ImagewrightError as error:
             if not any(line.startswith("step: ") for line in error.where):
                 error.where = (*error.where, f"step: {phase}/{step}", f"flavour: {origin}")
             self.monitor.handle(StepFinished(phase=phase, step=step, status="failed", seconds=time.monotonic() - begun))
             raise
-        self.monitor.handle(StepFinished(phase=phase, step=step, status="done", seconds=time.monotonic() - begun))
+        seconds = time.monotonic() - begun
+        self.monitor.handle(StepFinished(phase=phase, step=step, status=outcome.status, seconds=seconds))
 
     def failed(self, what: str, status: int) -> StepFailed:
         """The error of a program that ended badly, with its last lines."""

@@ -19,9 +19,10 @@ LOCK = "lock"
 
 
 @contextmanager
-def work_folder(parent: Path, *, preload: tuple[str, ...]) -> Iterator[tuple[Path, Sandbox]]:
+def work_folder(parent: Path, *, preload: tuple[str, ...], kept: Path | None = None) -> Iterator[tuple[Path, Sandbox]]:
     """Make a folder below ``parent`` and a sandbox on it; both are gone at the end, whatever happens.
 
+    ``kept`` is the folder of the layers that outlive the build.
     Raises HostError if the folder cannot be made or the host gives no namespaces.
     """
     try:
@@ -43,7 +44,7 @@ def work_folder(parent: Path, *, preload: tuple[str, ...]) -> Iterator[tuple[Pat
         # mapped root must be able to enter, whoever the caller is
         folder.chmod(0o755)
         (folder / "layers").mkdir()
-        with _opened(folder, preload) as sandbox:
+        with _opened(folder, preload, kept) as sandbox:
             try:
                 yield folder, sandbox
             finally:
@@ -64,9 +65,9 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _opened(folder: Path, preload: tuple[str, ...]) -> Sandbox:
+def _opened(folder: Path, preload: tuple[str, ...], kept: Path | None) -> Sandbox:
     try:
-        return Sandbox.open(folder, preload=preload)
+        return Sandbox.open(folder, preload=preload, kept=kept)
     except HostError as error:
         raise probe.explained(error) from error
 

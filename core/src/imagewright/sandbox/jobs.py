@@ -13,9 +13,18 @@ WORK = "/run/imagewright/work"
 """Where a job that stays outside finds the build's work folder, whoever may enter the folders above it."""
 
 
+KEPT = "/run/imagewright/kept"
+"""Where the layers lie that outlive the build, read only, if the sandbox was opened with a folder of them."""
+
+
+def kept(key: str) -> str:
+    """The name of a kept layer in a :class:`Stack`: the folder ``tree`` in the one called ``key``."""
+    return f"kept/{key}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """Layers seen as one directory. Names are those of folders in the work folder's ``layers``.
+    """Layers seen as one directory. Names are those of folders in the work folder's ``layers``, or from :func:`kept`.
 
     ``lower`` is read only, topmost first. ``upper`` takes what is written; None: nothing may be written.
     """

@@ -106,7 +106,7 @@ def main() -> None:
         if job.get("kill"):  # the job ended before the message came, or never started
             _answer(orders, {"killed": True})
         else:
-            _serve(orders, {**job, "work": setup["work"], "code": code}, descriptors)
+            _serve(orders, {**job, "work": setup["work"], "kept": setup["kept"], "code": code}, descriptors)
 
 
 def _serve(orders: _Orders, job: dict[str, Any], descriptors: list[int]) -> None:
@@ -175,7 +175,7 @@ def _keep(job: dict[str, Any], descriptors: list[int], launcher: int) -> NoRetur
         flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
         syscalls.unshare(flags | (0 if job["network"] else syscalls.CLONE_NEWNET))
         stage = "files"
-        reached = views.Reached(job["work"], job["binds"], [] if job["inside"] else job["code"])
+        reached = views.Reached(job["work"], job["kept"], job["binds"], [] if job["inside"] else job["code"])
         stage = "namespaces"
         os.setgroups([])
         os.setresgid(0, 0, 0)

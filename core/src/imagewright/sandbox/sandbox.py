@@ -47,16 +47,20 @@ class Sandbox:
         channel: socket.socket,
         complaints: IO[bytes],
         mapping: Mapping,
+        kept: Path | None = None,
     ) -> None:
         self._work = work
+        self._kept = kept
         self._process = process
         self._channel = channel
         self._complaints = complaints
         self._mapping = mapping
 
     @classmethod
-    def open(cls, work: Path, *, preload: Sequence[str] = ()) -> Self:
+    def open(cls, work: Path, *, preload: Sequence[str] = (), kept: Path | None = None) -> Self:
         """Start a launcher for the work folder; modules of ``preload`` are imported as the caller.
+
+        ``kept`` is a folder of layers that outlive the build, which jobs may read and nobody else but the caller.
 
         Raises HostError if this host makes no namespaces for the caller, ContractError if a module does not load.
         """
@@ -77,7 +81,7 @@ class Sandbox:
                 start_new_session=True,
                 env=_launcher_environment(),
             )
-        sandbox = cls(work, process, ours, complaints, mapping)
+        sandbox = cls(work, process, ours, complaints, mapping, kept)
         try:
             sandbox._introduce(preload)
         except BaseException:
@@ -91,7 +95,13 @@ class Sandbox:
         root = os.getuid() == 0
         builder = os.pidfd_open(os.getpid())
         try:
-            setup = {"path": sys.path, "preload": modules, "work": str(self._work.absolute()), "shifted": root}
+            setup = {
+                "path": sys.path,
+                "preload": modules,
+                "work": str(self._work.absolute()),
+                "kept": str(self._kept.absolute()) if self._kept else None,
+                "shifted": root,
+            }
             wire.send(self._channel, setup, [builder])
         except OSError as error:
             raise self._gone() from error
@@ -117,6 +127,9 @@ class Sandbox:
         for folder in (self._work, self._work / "layers"):
             os.chown(folder, *self._mapping.root)
             os.chmod(folder, stat.S_IMODE(folder.stat().st_mode) & ~stat.S_ISGID)
+        if self._kept is not None and os.getuid() == 0:
+            with contextlib.suppress(OSError):  # of a cache that cannot be written
+                os.chown(self._kept, *self._mapping.root)
         wire.send(self._channel, {"mapped": True})
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from imagewright.sandbox import syscalls
-from imagewright.sandbox.jobs import TARGET, WORK
+from imagewright.sandbox.jobs import KEPT, TARGET, WORK
 
 MOST_LAYERS = 497
 """How many lower layers a job can have: the kernel stacks 500, and up to three are the sandbox's own."""
@@ -33,7 +33,10 @@ def mount_stack(stack: dict[str, Any], passing: str, *, inside: bool, resolver: 
     ``resolver`` a tree that lacks a usable ``/etc/resolv.conf`` gets an empty one, to mount over, in the same way.
     """
     layers = f"{WORK}/layers"
-    lower = [f"{layers}/{name}" for name in stack["lower"]]
+    lower = [
+        f"{KEPT}/{name.removeprefix('kept/')}/tree" if name.startswith("kept/") else f"{layers}/{name}"
+        for name in stack["lower"]
+    ]
     if len(lower) > MOST_LAYERS:
         raise OSError(errno.E2BIG, f"{len(lower)} layers are more than the {MOST_LAYERS} that can be stacked")
     upper = None if stack["upper"] is None else f"{layers}/{stack['upper']}"

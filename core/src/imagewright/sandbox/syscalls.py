@@ -102,3 +102,8 @@ def bring_loopback_up() -> None:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack("16sh14x", fcntl.ioctl(handle, 0x8913, request))[1]
         fcntl.ioctl(handle, 0x8914, struct.pack("16sh14x", b"lo", flags | 1))
+
+
+def syncfs(descriptor: int) -> None:
+    """Write everything of the filesystem that ``descriptor`` lies on to the disk (syncfs(2))."""
+    _check(_LIBC.syncfs(descriptor), "syncfs")

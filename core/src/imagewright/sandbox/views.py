@@ -9,7 +9,7 @@ import stat
 from typing import Any
 
 from imagewright.sandbox import syscalls
-from imagewright.sandbox.jobs import TARGET, WORK
+from imagewright.sandbox.jobs import KEPT, TARGET, WORK
 
 HERE = "/run/imagewright"
 _PARKED = f"{HERE}/binds"
@@ -21,10 +21,11 @@ _HIDDEN = syscalls.MS_NOSUID | syscalls.MS_NODEV
 class Reached:
     """What a job needs of the host, opened while the caller's ids were in force: descriptors of files and folders."""
 
-    def __init__(self, work: str, binds: list[dict[str, Any]], code: list[str]) -> None:
+    def __init__(self, work: str, kept: str | None, binds: list[dict[str, Any]], code: list[str]) -> None:
         """Open them; the mount namespace must be the job's own by now, or the kernel refuses to bind them."""
         syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
         self.work = _open(work)
+        self.kept = None if kept is None else _open(kept)
         self.binds = [_open(bind["source"]) for bind in binds]
         self.code = [(folder, _open(folder)) for folder in code]
         self.resolver = os.path.realpath("/etc/resolv.conf")
@@ -55,6 +56,9 @@ def park(reached: Reached) -> None:
     _write(_RESOLVER, reached.names)
     _bind_opened(reached.work, WORK)
     syscalls.make_writable(WORK)
+    if reached.kept is not None:
+        os.mkdir(KEPT, 0o755)
+        _bind_opened(reached.kept, KEPT)
     for number, source in enumerate(reached.binds):
         parked = f"{_PARKED}/{number}"
         if stat.S_ISDIR(os.fstat(source).st_mode):

@@ -1,0 +1,84 @@
+"""The key under which the layer of a step is kept: the plan's key with what only the world and this machine know."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from imagewright.drivers import PackageManager
+from imagewright.plan import Plan, PlannedStep, digest_of
+from imagewright.planning.keys import SECRETS, secrets_digest
+from imagewright.planning.prepared import Prepared
+from imagewright.sandbox.mapping import Mapping as Ids
+from imagewright.types import Place
+
+FORMAT = 1
+"""Raised when layers of old must not be used any more."""
+
+
+def mapping_name(ids: Ids) -> str:
+    """A folder's name for a mapping of ids: a layer's files have its owners."""
+    return digest_of(ids.uids, ids.gids)[:16]
+
+
+def layer_key(
+    prepared: Prepared, planned: PlannedStep, facts: Mapping[str, str], epoch: int, salt: bytes
+) -> str | None:
+    """The key of what ``planned`` makes: 64 hex digits; None as long as a fact that it depends on is not known.
+
+    Besides the facts it covers the date of the build so far, what the package manager lays for the build, and the code
+    of the core that runs steps.
+    """
+    known: dict[str, str] = {}
+    for name in planned.facts:
+        if name == SECRETS:
+            known[name] = _secrets_until(prepared.plan, planned, salt)
+        elif name in facts:
+            known[name] = facts[name]
+        else:
+            return None
+    return digest_of("layer", FORMAT, core_digest(), _tools(prepared.package_manager), planned.key, known, epoch)
+
+
+def question_key(prepared: Prepared, planned: PlannedStep, before: str) -> str:
+    """The name under which the answer to a step's question is kept; ``before`` is the identity of the layer below."""
+    return digest_of("question", FORMAT, _tools(prepared.package_manager), planned.key, before)
+
+
+def _secrets_until(plan: Plan, planned: PlannedStep, salt: bytes) -> str:
+    """The digest of the secrets that this step and those before it may have seen, so that no later flavour's counts."""
+    names = set()
+    for step in plan.steps:
+        # what a step on the host made of a secret is in the data that it left
+        if step.phase.place is not Place.HOST:
+            names.add(step.origin.flavour)
+        if step is planned:
+            break
+    return secrets_digest([flavour for flavour in plan.flavours if flavour.name in names], salt)
+
+
+def _tools(manager: PackageManager) -> str:
+    # without the caller's proxies: they change how a package is fetched, not what it is
+    return manager.build_files({}).digest
+
+
+@cache
+def core_digest() -> str:
+    """The digest of the core's code that makes layers: a changed one must not find layers of the old."""
+    digest = hashlib.sha256()
+    for package in ("imagewright.building", "imagewright.sandbox"):
+        _add(digest, resources.files(package), package)
+    return digest.hexdigest()
+
+
+def _add(digest: hashlib._Hash, folder: Traversable, name: str) -> None:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                _add(digest, entry, f"{name}/{entry.name}")
+        else:
+            digest.update(f"{name}/{entry.name}\0".encode())
+            digest.update(hashlib.sha256(entry.read_bytes()).digest())

@@ -1,0 +1,83 @@
+"""What a layer's folder holds, as digests. Standard library only: it is called as mapped root in the sandbox.
+
+Only there can every file be read, and whiteouts and attributes are seen as the overlay sees them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+
+
+def described(*, path: str) -> dict[str, object]:
+    """Entries, bytes on the disk, and both digests of the layer at ``path``.
+
+    ``light`` covers names, kinds, modes, owners, sizes, times and targets; ``full`` also covers contents, extended
+    attributes and which names are one file.
+    """
+    light, full = hashlib.sha256(), hashlib.sha256()
+    entries = size = 0
+    names: dict[tuple[int, int], int] = {}
+    counted: set[tuple[int, int]] = set()
+    for name, found in _walk(os.fsencode(path)):
+        line = _line(name, found, path)
+        light.update(line)
+        full.update(line)
+        full.update(_beyond(os.fsencode(path) + name, found, names))
+        entries += 1
+        identity = (found.st_dev, found.st_ino)
+        if identity not in counted:
+            counted.add(identity)
+            size += found.st_blocks * 512
+    return {"entries": entries, "size": size, "light": light.hexdigest(), "full": full.hexdigest()}
+
+
+def light(*, path: str) -> str:
+    """The cheap digest alone: it reads no file. Empty if the layer cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for name, found in _walk(os.fsencode(path)):
+            digest.update(_line(name, found, path))
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def _walk(root: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Everything below ``root``, the folder itself first, in the order of the names' bytes."""
+    yield b"", os.lstat(root)
+    folders = [b""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(root + folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            name = folder + b"/" + entry.name
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(name)
+            yield name, status
+
+
+def _line(name: bytes, found: os.stat_result, root: str) -> bytes:
+    target = os.readlink(os.fsencode(root) + name) if stat.S_ISLNK(found.st_mode) else b""
+    # the size of a folder is the filesystem's own affair
+    size = found.st_size if stat.S_ISREG(found.st_mode) else 0
+    numbers = (found.st_mode, found.st_uid, found.st_gid, size, found.st_mtime_ns, found.st_rdev)
+    return b"%b\0%b\0%b\n" % (name, target, ",".join(map(str, numbers)).encode())
+
+
+def _beyond(path: bytes, found: os.stat_result, names: dict[tuple[int, int], int]) -> bytes:
+    """What the light digest leaves out of one entry."""
+    parts = []
+    for attribute in sorted(os.listxattr(path, follow_symlinks=False)):
+        value = os.getxattr(path, attribute, follow_symlinks=False)
+        parts.append(f"{attribute}={hashlib.sha256(value).hexdigest()}")
+    if stat.S_ISREG(found.st_mode):
+        if found.st_nlink > 1:
+            parts.append(f"file {names.setdefault((found.st_dev, found.st_ino), len(names))}")
+        with open(path, "rb") as stream:
+            parts.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    return "\0".join(parts).encode()

@@ -1,0 +1,72 @@
+"""Locks of the kernel (flock(2)): they end with whoever holds them, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def alone(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file ``path`` alone; ``on_wait`` is called before waiting for another holder.
+
+    The file is gone afterwards. Raises OSError if it cannot be made.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # the holder before removed the name, so that somebody else may have made and locked a new file by now
+            if _is_at(descriptor, path):
+                break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def share(folder: Path) -> int | None:
+    """A descriptor that keeps ``folder`` from being removed; None if it is not there or somebody is removing it."""
+    return _locked(folder, fcntl.LOCK_SH)
+
+
+def seize(folder: Path) -> int | None:
+    """A descriptor of ``folder`` that nobody else holds; None if somebody does, or if it is not there."""
+    return _locked(folder, fcntl.LOCK_EX)
+
+
+def _locked(folder: Path, kind: int) -> int | None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        if _is_at(descriptor, folder):
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    held = os.fstat(descriptor)
+    return (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino)
