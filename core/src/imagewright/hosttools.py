@@ -155,12 +155,23 @@ def packages_of(tools: Iterable[Tool], name: str = "") -> tuple[str, ...]:
 
 def distribution(path: Path = Path("/etc/os-release")) -> tuple[str, ...]:
     """The ids of this host's distribution, its own first, then those that it is like: ``("linuxmint", "ubuntu")``."""
+    values = _os_release(path)
+    return tuple(dict.fromkeys([*values.get("ID", "").split(), *values.get("ID_LIKE", "").split()]))
+
+
+def release(path: Path = Path("/etc/os-release")) -> str:
+    """The name of this host's release, such as ``trixie``; empty if it has none."""
+    return _os_release(path).get("VERSION_CODENAME", "")
+
+
+def _os_release(path: Path) -> dict[str, str]:
+    """The variables of os-release(5)."""
     values: dict[str, str] = {}
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return ()
+        return values
     for line in lines:
         key, _, value = line.partition("=")
         values[key.strip()] = value.strip().strip("\"'")
-    return tuple(dict.fromkeys([*values.get("ID", "").split(), *values.get("ID_LIKE", "").split()]))
+    return values

@@ -38,13 +38,13 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     """
     selection = select(request)
     values = values_of(selection.flavours, request.settings, request.environment)
-    context = _context(request, selection)
+    context = context_of(request, selection)
     contexts = {loaded.name: replace(context, parameters=values[loaded.name]) for loaded in selection.flavours}
     panel = Panel(selection.flavours)
     collected, by_flavour = collect(panel, selection.flavours, contexts, request.skips)
     repositories = given_repositories(request.repositories, panel, selection.flavours, contexts)
     manager = _manager(panel, selection, contexts, repositories)
-    wanted = _wanted(selection.flavours, collected.steps[Phase.PACKAGES], request.packages)
+    wanted = wanted_packages(selection.flavours, collected.steps[Phase.PACKAGES], request.packages)
     has_manager = not isinstance(manager, NoPackages)
     if wanted and not has_manager:
         raise _no_manager(selection, wanted)
@@ -106,7 +106,8 @@ def image_name(request: Request) -> str:
     return name
 
 
-def _context(request: Request, selection: Selection) -> BuildContext:
+def context_of(request: Request, selection: Selection) -> BuildContext:
+    """What every flavour's hooks may know, before the parameters."""
     system = selection.operating_system
     return BuildContext(
         arch=request.arch,
@@ -144,7 +145,9 @@ def _manager(
     return manager
 
 
-def _wanted(flavours: Sequence[Loaded], steps: Sequence[Given], packages: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def wanted_packages(
+    flavours: Sequence[Loaded], steps: Sequence[Given], packages: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     """Each package once, sorted, with who wants it."""
     wanted: dict[str, list[str]] = {}
     for loaded in flavours:

@@ -52,7 +52,9 @@ class _Selecting:
         if not request.ramdisk and not request.skip_base and self._survey.named(BASE):
             self._add(BASE, "")
         self._add_requirements()
-        system = None if request.ramdisk else self._operating_system()
+        # a ramdisk needs none of its own; one that is named gives the tree that it is made from
+        named = bool(self._providers(OPERATING_SYSTEM))
+        system = self._operating_system() if named or not request.ramdisk else None
         edges = self._edges()
         self._check_conflicts()
         if request.for_publishing:

@@ -1,0 +1,73 @@
+"""The archive of a ramdisk: cpio's newc, as the kernel unpacks it.
+
+https://docs.kernel.org/driver-api/early-userspace/buffer-format.html has the format.
+
+The same entries give the same bytes: owners are root, inodes are counted, times are one given time.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+_LARGEST = 0xFFFFFFFF
+"""Bytes of the largest file that the format can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One file, folder, link or character device. ``path`` is relative and normal.
+
+    The content of a file is ``content``, or that of the file at ``source``. ``mode`` holds the permission bits.
+    ``device`` is (major, minor).
+    """
+
+    path: str
+    kind: Literal["file", "folder", "link", "device"] = "file"
+    mode: int = 0o644
+    content: bytes = b""
+    source: str = ""
+    target: str = ""
+    device: tuple[int, int] = (0, 0)
+
+
+_KINDS = {"file": stat.S_IFREG, "folder": stat.S_IFDIR, "link": stat.S_IFLNK, "device": stat.S_IFCHR}
+
+
+def write_archive(members: Iterable[Member], write: Callable[[bytes], object], *, moment: int) -> int:
+    """Write members, parents before what is in them; return the number of bytes. ``moment`` is in seconds since 1970.
+
+    Raises OSError if a source cannot be read, ValueError for a file that the format cannot hold.
+    """
+    total = 0
+
+    def put(data: bytes) -> None:
+        nonlocal total
+        write(data)
+        total += len(data)
+
+    number = 0
+    for number, member in enumerate(members, start=1):
+        if member.source:
+            with open(member.source, "rb") as stream:
+                content = stream.read()
+        else:
+            content = member.target.encode() if member.kind == "link" else member.content
+        if len(content) > _LARGEST:
+            raise ValueError(f"/{member.path} is larger than 4 GiB")
+        put(_header(member.path, number, _KINDS[member.kind] | member.mode, moment, len(content), member.device))
+        put(content + bytes(-len(content) % 4))
+    put(_header("TRAILER!!!", 0, 0, 0, 0, (0, 0)))
+    # cpio(1) and the kernel's concatenation both like whole blocks
+    put(bytes(-total % 512))
+    return total
+
+
+def _header(path: str, number: int, mode: int, moment: int, size: int, device: tuple[int, int]) -> bytes:
+    name = path.encode() + b"\0"
+    links = 2 if stat.S_ISDIR(mode) else 1
+    fields = (number, mode, 0, 0, links, moment, size, 0, 0, *device, len(name), 0)
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + name
+    return head + bytes(-len(head) % 4)

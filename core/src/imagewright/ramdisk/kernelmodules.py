@@ -1,0 +1,220 @@
+"""Which kernel modules a ramdisk holds: those named, with everything that depmod(8) knows they need."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from imagewright.ramdisk.roots import Root
+
+FOLDERS = ("usr/lib/modules", "lib/modules")
+
+INDEXES = (
+    "modules.alias",
+    "modules.alias.bin",
+    "modules.builtin",
+    "modules.builtin.alias.bin",
+    "modules.builtin.bin",
+    "modules.builtin.modinfo",
+    "modules.dep",
+    "modules.dep.bin",
+    "modules.devname",
+    "modules.order",
+    "modules.softdep",
+    "modules.symbols",
+    "modules.symbols.bin",
+    "modules.weakdep",
+)
+"""What depmod(8) wrote. libkmod reads the .bin files and nothing else."""
+
+STANDARD = (
+    # disks and what they hang on
+    "drivers/ata/",
+    "drivers/block/",
+    "drivers/md/",
+    "drivers/message/",
+    "drivers/mmc/",
+    "drivers/nvme/host/",
+    "drivers/scsi/",
+    "drivers/ufs/",
+    "drivers/usb/host/",
+    "drivers/usb/storage/",
+    # network cards
+    "drivers/net/ethernet/",
+    "drivers/net/phy/",
+    "drivers/net/mdio/",
+    "drivers/net/bonding/",
+    # virtual machines
+    "drivers/virtio/",
+    "drivers/hv/",
+    "drivers/net/hyperv/",
+    "drivers/net/vmxnet3/",
+    "virtio_net",
+    "net_failover",
+    "xen_netfront",
+    # filesystems
+    "ext4",
+    "xfs",
+    "btrfs",
+    "vfat",
+    "nls_ascii",
+    "nls_cp437",
+    "nls_iso8859-1",
+    "isofs",
+    "overlay",
+    "squashfs",
+    # a keyboard for the troubleshooting shell
+    "atkbd",
+    "i8042",
+    "hid_generic",
+    "usbhid",
+    "af_packet",
+    "8021q",
+    "efivarfs",
+)
+"""What a ramdisk holds without being asked, as far as the kernel has it: it starts on metal that nobody has seen."""
+
+_NAME = re.compile(r"(.+?)\.ko(\.(gz|xz|zst))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """The chosen modules: ``files`` maps paths below the kernel's folder to who asked, sorted.
+
+    ``builtin`` are names that the kernel has built in; ``missing`` maps names that it has not at all to who asked.
+    """
+
+    files: Mapping[str, tuple[str, ...]]
+    builtin: tuple[str, ...] = ()
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def versions(root: Root) -> tuple[str, ...]:
+    """The kernel versions whose modules are in a root."""
+    found = {name for folder in FOLDERS for name in root.names(folder) if root.find(f"{folder}/{name}/modules.dep")}
+    return tuple(sorted(found))
+
+
+def folder_of(root: Root, version: str) -> str | None:
+    """The folder of a kernel's modules, without links; None if there is none."""
+    for folder in FOLDERS:
+        found = root.find(f"{folder}/{version}")
+        if found is not None and found.is_folder:
+            return found.path
+    return None
+
+
+def plain(name: str) -> str:
+    """The name of a module as the kernel spells it: ``-`` and ``_`` are one."""
+    return name.replace("-", "_")
+
+
+class KernelModules:
+    """What depmod wrote down about the modules of one kernel."""
+
+    def __init__(self, root: Root, folder: str) -> None:
+        self._root = root
+        self._folder = folder
+        self._needs: dict[str, tuple[str, ...]] = {}
+        self._files: dict[str, str] = {}
+        for line in root.text(f"{folder}/modules.dep").splitlines():
+            path, _, needs = line.partition(":")
+            self._needs[path] = tuple(needs.split())
+            self._files[module_name(path)] = path
+
+    def select(self, wanted: Iterable[tuple[str, str, bool]]) -> Selected:
+        """Choose modules by (name, who asks, whether it may be missing), with what they need.
+
+        A name that ends in ``/`` is a folder below ``kernel/``, such as ``drivers/net/ethernet/``; else it is a module
+        or an alias of modules.
+        """
+        files: dict[str, dict[str, None]] = {}
+        builtin: dict[str, None] = {}
+        missing: dict[str, dict[str, None]] = {}
+        for name, asker, optional in wanted:
+            found = self._named(name)
+            if found is None:
+                if not optional:
+                    missing.setdefault(name, {})[asker] = None
+            elif not found:
+                builtin[name] = None
+            waiting = list(found or ())
+            while waiting:
+                path = waiting.pop()
+                askers = files.setdefault(path, {})
+                if asker in askers:
+                    continue
+                askers[asker] = None
+                waiting += self._needs[path]
+                waiting += self._soft(module_name(path))
+        return Selected(
+            files={path: tuple(files[path]) for path in sorted(files)},
+            builtin=tuple(builtin),
+            missing={name: tuple(askers) for name, askers in missing.items()},
+        )
+
+    def _named(self, name: str) -> tuple[str, ...] | None:
+        """The files of a name; none if it is built in, None if there is nothing of the name."""
+        if name.endswith("/"):
+            top = f"kernel/{name.strip('/')}/"
+            return tuple(path for path in self._needs if path.startswith(top)) or None
+        word = plain(name)
+        if word in self._files:
+            return (self._files[word],)
+        if word in self._builtin:
+            return ()
+        found = tuple(self._files[real] for real in self._aliases(word) if real in self._files)
+        if found:
+            return found
+        return () if word in self._builtin_aliases else None
+
+    def _soft(self, name: str) -> tuple[str, ...]:
+        """What modules.softdep and modules.weakdep name; it is often an alias, and may well be missing."""
+        return tuple(path for word in self._softdeps.get(name, ()) for path in self._named(word) or ())
+
+    def _aliases(self, word: str) -> Iterable[str]:
+        for pattern, real in self._alias_lines:
+            if fnmatch.fnmatchcase(word, pattern):
+                yield real
+
+    @cached_property
+    def _softdeps(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for file in ("modules.softdep", "modules.weakdep"):
+            for line in self._root.text(f"{self._folder}/{file}").splitlines():
+                words = line.split()
+                if len(words) > 2 and words[0] in ("softdep", "weakdep"):
+                    named = tuple(word for word in words[2:] if word not in ("pre:", "post:"))
+                    found[plain(words[1])] = (*found.get(plain(words[1]), ()), *named)
+        return found
+
+    @cached_property
+    def _builtin(self) -> frozenset[str]:
+        lines = self._root.text(f"{self._folder}/modules.builtin").split()
+        return frozenset(module_name(line) for line in lines)
+
+    @cached_property
+    def _alias_lines(self) -> tuple[tuple[str, str], ...]:
+        """Aliases that are names; those of devices have a colon and are nobody's wish."""
+        found = []
+        for line in self._root.text(f"{self._folder}/modules.alias").splitlines():
+            if ":" not in line and line.startswith("alias "):
+                words = line.split()
+                found.append((plain(words[1]), plain(words[2])))
+        return tuple(found)
+
+    @cached_property
+    def _builtin_aliases(self) -> frozenset[str]:
+        data = self._root.read(f"{self._folder}/modules.builtin.modinfo") or b""
+        return frozenset(plain(text.decode("utf-8", "replace")) for text in re.findall(rb"\.alias=([^\0:]+)\0", data))
+
+
+def module_name(path: str) -> str:
+    """The name of the module in a file: ``kernel/drivers/net/nlmon.ko.xz`` has ``nlmon``."""
+    base = posixpath.basename(path)
+    match = _NAME.fullmatch(base)
+    return plain(match[1] if match else base)

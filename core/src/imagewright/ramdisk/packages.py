@@ -1,0 +1,50 @@
+"""Which packages of Debian and its family bring well-known executables, for the hints of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PACKAGES: Mapping[str, str] = {
+    "bash": "bash",
+    "blkdiscard": "util-linux",
+    "cryptsetup": "cryptsetup-bin",
+    "curl": "curl",
+    "dmidecode": "dmidecode",
+    "dmsetup": "dmsetup",
+    "efibootmgr": "efibootmgr",
+    "ethtool": "ethtool",
+    "fio": "fio",
+    "hdparm": "hdparm",
+    "ibstat": "infiniband-diags",
+    "ipmitool": "ipmitool",
+    "iscsiadm": "open-iscsi",
+    "jq": "jq",
+    "kexec": "kexec-tools",
+    "lldpd": "lldpd",
+    "lsblk": "util-linux",
+    "lshw": "lshw",
+    "lspci": "pciutils",
+    "lvm": "lvm2",
+    "mdadm": "mdadm",
+    "memtester": "memtester",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mkfs.xfs": "xfsprogs",
+    "mstflint": "mstflint",
+    "nvme": "nvme-cli",
+    "parted": "parted",
+    "partprobe": "parted",
+    "qemu-img": "qemu-utils",
+    "resize2fs": "e2fsprogs",
+    "sfdisk": "fdisk",
+    "sgdisk": "gdisk",
+    "smartctl": "smartmontools",
+    "stress-ng": "stress-ng",
+    "tgtadm": "tgt",
+    "tgtd": "tgt",
+    "wget": "wget",
+    "wipefs": "util-linux",
+    "zstd": "zstd",
+}
+"""Packages by the name of the executable."""
