@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from imagewright.reading.blocks import CHUNK, Blocks
 from imagewright.reading.codecs import inflate, unlzo, unzstd
 from imagewright.reading.errors import Damaged, Unsupported
-from imagewright.reading.trees import Kind, Node, Tree, name_of, zeros
+from imagewright.reading.trees import Kind, Node, Status, Tree, name_of, zeros
 
 _SUPERBLOCK = 0x10000
 _KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800 | 0x10000
 _STRIPED = 0x8 | 0x40 | 0x80 | 0x100  # RAID0, RAID10, RAID5, RAID6
 _INODE, _INODE_REF, _EXTENT, _FOLDER, _FOLDER_INDEX, _ROOT, _ROOT_BACK = 1, 12, 108, 84, 96, 132, 144
-_CHUNK_ITEM = 228
+_ATTRIBUTE, _CHUNK_ITEM = 24, 228
 _CHUNK_TREE_FIRST, _TOP, _FIRST = 256, 5, 256
 _LARGEST_KEY = (1 << 64) - 1
 _PACKED = 2**20  # bytes that a compressed extent may have, before and after; btrfs itself makes 128 KiB
@@ -187,6 +187,32 @@ class BtrfsTree(Tree):
             (mode,) = struct.unpack_from("<I", data, 52)
             return Node(kind=Kind.of(mode), size=size, reference=reference)
         raise Damaged(f"inode {inode} is not in tree {tree} of the btrfs filesystem")
+
+    def status(self, node: Node) -> Status:
+        """From the inode's item."""
+        tree, inode = node.reference
+        for _, data in self._items(tree, (inode, _INODE, 0)):
+            links, uid, gid, mode = struct.unpack_from("<IIII", data, 40)
+            seconds, fraction = struct.unpack_from("<qI", data, 136)
+            return Status(mode=mode & 0o7777, uid=uid, gid=gid, links=links, time=seconds * 10**9 + fraction)
+        raise Damaged(f"inode {inode} is not in tree {tree} of the btrfs filesystem")
+
+    def attributes(self, node: Node) -> dict[str, bytes]:
+        """Each is an entry like that of a folder, with a value."""
+        tree, inode = node.reference
+        found: dict[str, bytes] = {}
+        for _, data in self._items(tree, (inode, _ATTRIBUTE, 0)):
+            at = 0
+            while at + 30 <= len(data):
+                size, length = struct.unpack_from("<HH", data, at + 25)
+                end = at + 30 + length
+                if end + size > len(data):
+                    raise Damaged("the attributes of a file are damaged")
+                name = name_of(bytes(data[at + 30 : end]))
+                if not name.startswith("btrfs."):
+                    found[name] = bytes(data[end : end + size])
+                at = end + size
+        return found
 
     def entries(self, node: Node) -> dict[str, tuple[int, int]]:
         """The names in a folder; a subvolume in it is a folder like any other."""

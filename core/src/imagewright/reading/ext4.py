@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from imagewright.reading.blocks import Blocks
 from imagewright.reading.errors import Damaged, Unsupported
-from imagewright.reading.trees import LARGEST_FOLDER, Kind, Node, Piece, Tree, assembled, name_of
+from imagewright.reading.trees import LARGEST_FOLDER, Kind, Node, Piece, Status, Tree, assembled, name_of
 
 _RECOVER, _META_BG, _64BIT = 0x4, 0x10, 0x80
 _KNOWN = (
@@ -21,6 +21,15 @@ _SPARSE_SUPER = 0x1
 _SPARSE_SUPER2 = 0x200
 _ENCRYPTED, _EXTENTS, _EA_INODE, _INLINE = 0x800, 0x80000, 0x200000, 0x10000000
 _ROOT = 2
+_ATTRIBUTES = 0xEA020000
+_PREFIXES = {
+    1: "user.",
+    2: "system.posix_acl_access",
+    3: "system.posix_acl_default",
+    4: "trusted.",
+    6: "security.",
+}
+_USER, _GROUP = 0x02, 0x08  # entries of an access control list that name an id
 
 
 class Ext4Tree(Tree):
@@ -115,6 +124,61 @@ class Ext4Tree(Tree):
             return iter([self._inline(node)[: node.size].ljust(node.size, b"\0")])
         pieces = self._extents(node) if flags & _EXTENTS else self._mapped(node)
         return assembled(self._blocks, pieces, node.size)
+
+    def status(self, node: Node) -> Status:
+        """From the inode; its upper halves lie apart, and nanoseconds behind the first 128 bytes."""
+        raw = node.detail
+        mode, uid_low = struct.unpack_from("<HH", raw)
+        seconds = struct.unpack_from("<i", raw, 16)[0]
+        gid_low, links = struct.unpack_from("<HH", raw, 24)
+        uid_high, gid_high = struct.unpack_from("<HH", raw, 120)
+        fraction = 0
+        if len(raw) > 140 and struct.unpack_from("<H", raw, 128)[0] >= 12:
+            (extra,) = struct.unpack_from("<I", raw, 136)
+            seconds += (extra & 3) << 32
+            fraction = extra >> 2
+        return Status(
+            mode=mode & 0o7777,
+            uid=uid_low | uid_high << 16,
+            gid=gid_low | gid_high << 16,
+            links=links,
+            time=seconds * 10**9 + fraction,
+        )
+
+    def attributes(self, node: Node) -> dict[str, bytes]:
+        """Those in the inode, then those in its block."""
+        raw = node.detail
+        found: dict[str, bytes] = {}
+        if len(raw) > 132:
+            at = 128 + struct.unpack_from("<H", raw, 128)[0]
+            if at + 4 <= len(raw) and struct.unpack_from("<I", raw, at)[0] == _ATTRIBUTES:
+                self._entries_of(raw, at + 4, at + 4, found)
+        low, high = struct.unpack_from("<I", raw, 104)[0], struct.unpack_from("<H", raw, 118)[0]
+        block = low | high << 32
+        if block:
+            data = self._blocks.read(block * self._block, self._block)
+            if struct.unpack_from("<I", data)[0] != _ATTRIBUTES:
+                raise Damaged("the attributes of a file are damaged")
+            self._entries_of(data, 32, 0, found)
+        return found
+
+    def _entries_of(self, data: bytes, at: int, base: int, found: dict[str, bytes]) -> None:
+        """Entries from ``at`` on; the offsets of their values count from ``base``."""
+        while at + 16 <= len(data) and data[at : at + 4] != bytes(4):
+            length, index, offset, inode, size = struct.unpack_from("<BBHII", data, at)
+            name = data[at + 16 : at + 16 + length].decode("utf-8", "surrogateescape")
+            at += 16 + (length + 3) // 4 * 4
+            if index == 7:  # the data of a small file
+                continue
+            if index not in _PREFIXES:
+                raise Unsupported(f"an attribute of kind {index} is not read")
+            if size > 65536 or (not inode and base + offset + size > len(data)):
+                raise Damaged("the attributes of a file are damaged")
+            if inode:
+                value = b"".join(self.content(self.node(inode)))[:size]
+            else:
+                value = bytes(data[base + offset : base + offset + size])
+            found[_PREFIXES[index] + name] = acl_of(value) if index in (2, 3) else value
 
     @staticmethod
     def _flags(node: Node) -> int:
@@ -233,3 +297,20 @@ class Ext4Tree(Tree):
                 return bytes(data + raw[first + offset : first + offset + size])
             at += 16 + (name_length + 3) // 4 * 4
         return bytes(data)
+
+
+def acl_of(value: bytes) -> bytes:
+    """An access control list as setxattr(2) takes it, from the filesystem's own form (``fs/ext4/acl.h``)."""
+    if len(value) < 4 or struct.unpack_from("<I", value)[0] != 1:
+        raise Damaged("an access control list is damaged")
+    out = bytearray(struct.pack("<I", 2))
+    at = 4
+    while at + 4 <= len(value):
+        tag, permissions = struct.unpack_from("<HH", value, at)
+        at += 4
+        number = 0xFFFFFFFF
+        if tag in (_USER, _GROUP):
+            (number,) = struct.unpack_from("<I", value, at)
+            at += 4
+        out += struct.pack("<HHI", tag, permissions, number)
+    return bytes(out)

@@ -182,7 +182,7 @@ def _boot_places(search: _Search, root_volume: Volume, root: Tree) -> list[tuple
     places: list[tuple[Tree, str]] = []
     device, options = mounted(table, "/boot")
     for volume, tree in search.trees():
-        if tree is not root and device and _names(device, volume, tree) and _same_subvolume(options, tree):
+        if tree is not root and device and names_volume(device, volume, tree) and same_subvolume(options, tree):
             places.append((tree, "/"))
             break
     places.append((root, "/boot"))
@@ -202,7 +202,7 @@ def mounted(table: str, folder: str) -> tuple[str, str]:
     return "", ""
 
 
-def _names(device: str, volume: Volume, tree: Tree) -> bool:
+def names_volume(device: str, volume: Volume, tree: Tree) -> bool:
     """Whether an fstab's device is that filesystem."""
     kind, _, value = device.partition("=")
     value = value.strip('"')
@@ -223,7 +223,8 @@ def _names(device: str, volume: Volume, tree: Tree) -> bool:
     return number is not None and partition is not None and int(number[1]) == partition.number
 
 
-def _same_subvolume(options: str, tree: Tree) -> bool:
+def same_subvolume(options: str, tree: Tree) -> bool:
+    """Whether the options of an fstab's line mount that subvolume."""
     for option in options.split(","):
         if option.startswith("subvol="):
             return option.removeprefix("subvol=").strip("/") == tree.subvolume.strip("/")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from imagewright.reading.blocks import CHUNK, Blocks
-from imagewright.reading.errors import Damaged
+from imagewright.reading.errors import Damaged, Unsupported
 
 LARGEST_FOLDER = 2**25
 """Bytes that a folder may have."""
@@ -41,6 +41,17 @@ class Node:
     size: int
     reference: Any
     detail: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What an inode says beside its content: as in stat(2). ``time`` is that of the last change, in nanoseconds."""
+
+    mode: int
+    uid: int
+    gid: int
+    links: int
+    time: int
 
 
 class Tree(ABC):
@@ -79,6 +90,14 @@ class Tree(ABC):
     @abstractmethod
     def content(self, node: Node) -> Iterator[bytes]:
         """The bytes of a file, in order, in pieces; holes are zeros."""
+
+    def status(self, node: Node) -> Status:
+        """Owner, mode, links and time. Raises Unsupported where the reader does not know them."""
+        raise Unsupported(f"owners and modes of a {self.type} are not read")
+
+    def attributes(self, node: Node) -> dict[str, bytes]:
+        """The extended attributes by their names of xattr(7), as setxattr(2) takes them. Raises Unsupported."""
+        raise Unsupported(f"extended attributes of a {self.type} are not read")
 
     def find(self, path: str, *, follow: bool = True) -> Node | None:
         """What ``path`` leads to, links followed within the tree; None if there is nothing."""

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 from imagewright.reading.blocks import Blocks
 from imagewright.reading.errors import Damaged, Unsupported
-from imagewright.reading.trees import LARGEST_FOLDER, Kind, Node, Piece, Tree, assembled, name_of
+from imagewright.reading.trees import LARGEST_FOLDER, Kind, Node, Piece, Status, Tree, assembled, name_of
 
 _FTYPE, _META_UUID, _KNOWN = 0x1, 0x4, 0x1FF
 _NEEDS_REPAIR = 0x10
-_NREXT64 = 1 << 4
+_BIGTIME, _NREXT64 = 1 << 3, 1 << 4
+_IN_LEAF, _TRUSTED, _SECURE, _INCOMPLETE = 0x1, 0x2, 0x4, 0x80  # flags of attributes
+_ACLS = {b"SGI_ACL_FILE": "system.posix_acl_access", b"SGI_ACL_DEFAULT": "system.posix_acl_default"}
 _LOCAL, _EXTENTS, _BTREE = 1, 2, 3
 _LEAVES = 2**35  # from here on a folder holds its indexes, not names
 
@@ -133,6 +135,92 @@ class XfsTree(Tree):
             raise Damaged("a file of the XFS filesystem is damaged")
         return assembled(self._blocks, self._pieces(node), node.size)
 
+    def status(self, node: Node) -> Status:
+        """From the inode; its times have one form or another (bigtime)."""
+        raw = node.detail
+        mode, _, _, _, uid, gid, links = struct.unpack_from(">HBBHIII", raw, 2)
+        seconds, fraction = struct.unpack_from(">iI", raw, 40)
+        time = seconds * 10**9 + fraction
+        if self._v5 and struct.unpack_from(">Q", raw, 120)[0] & _BIGTIME:
+            time = struct.unpack_from(">Q", raw, 40)[0] - 2**31 * 10**9
+        return Status(mode=mode & 0o7777, uid=uid, gid=gid, links=links, time=time)
+
+    def attributes(self, node: Node) -> dict[str, bytes]:
+        """Those in the inode, or those of the leaves of its second fork."""
+        raw = node.detail
+        found: dict[str, bytes] = {}
+        if not raw[82]:
+            return found
+        fork = bytes(raw[(176 if raw[4] >= 3 else 100) + raw[82] * 8 :])
+        if raw[83] == _LOCAL:
+            self._short_attributes(fork, found)
+            return found
+        if raw[83] == _EXTENTS:
+            return self._far_attributes(node, fork)
+        raise Unsupported("a file has more extended attributes than are read")
+
+    def _short_attributes(self, fork: bytes, found: dict[str, bytes]) -> None:
+        at = 4
+        for _ in range(fork[2]):
+            length, size, flags = fork[at : at + 3]
+            end = at + 3 + length
+            if end + size > len(fork):
+                raise Damaged("the attributes of a file are damaged")
+            self._attribute(fork[at + 3 : end], flags, fork[end : end + size], found)
+            at = end + size
+
+    def _far_attributes(self, node: Node, fork: bytes) -> dict[str, bytes]:
+        """Leaves are found by their magic; what lies between them are indexes and values."""
+        wide = self._v5 and struct.unpack_from(">Q", node.detail, 120)[0] & _NREXT64
+        (count,) = struct.unpack_from(">I", node.detail, 76) if wide else struct.unpack_from(">H", node.detail, 80)
+        if count * 16 > len(fork):
+            raise Damaged("the attributes of a file are damaged")
+        blocks: dict[int, int] = {}
+        for start, length, place in self._records(fork, 0, count):
+            if place is None or length > LARGEST_FOLDER:
+                raise Damaged("the attributes of a file are damaged")
+            for at in range(0, length, self._block):
+                blocks[(start + at) // self._block] = place + at
+        found: dict[str, bytes] = {}
+        remote: set[int] = set()
+        for number in sorted(blocks):
+            if number in remote:
+                continue
+            data = self._blocks.read(blocks[number], self._block)
+            if data[8:10] == (b"\x3b\xee" if self._v5 else b"\xfb\xee"):
+                self._leaf(data, blocks, remote, found)
+        return found
+
+    def _leaf(self, data: bytes, blocks: dict[int, int], remote: set[int], found: dict[str, bytes]) -> None:
+        (count,) = struct.unpack_from(">H", data, 56 if self._v5 else 12)
+        first = 80 if self._v5 else 32
+        for at in range(first, first + 8 * count, 8):
+            index, flags = struct.unpack_from(">HB", data, at + 4)
+            if flags & _IN_LEAF:
+                size, length = struct.unpack_from(">HB", data, index)
+                end = index + 3 + length
+                self._attribute(data[index + 3 : end], flags, data[end : end + size], found)
+                continue
+            number, size, length = struct.unpack_from(">IIB", data, index)
+            room = self._block - 56 if self._v5 else self._block
+            value = bytearray()
+            for block in range(number, number + -(-size // room)):
+                if size > 65536 or block not in blocks:
+                    raise Damaged("the attributes of a file are damaged")
+                remote.add(block)
+                value += self._blocks.read(blocks[block] + self._block - room, room)
+            self._attribute(data[index + 9 : index + 9 + length], flags, bytes(value[:size]), found)
+
+    @staticmethod
+    def _attribute(name: bytes, flags: int, value: bytes, found: dict[str, bytes]) -> None:
+        if flags & _INCOMPLETE:
+            return
+        if flags & _TRUSTED and name in _ACLS:
+            found[_ACLS[name]] = acl_of_xfs(value)
+            return
+        prefix = "trusted." if flags & _TRUSTED else "security." if flags & _SECURE else "user."
+        found[prefix + name_of(name)] = bytes(value)
+
     def _byte(self, block: int) -> int:
         """Where a block lies, by group and number within the group."""
         group, within = block >> self._group_log, block & ((1 << self._group_log) - 1)
@@ -234,3 +322,13 @@ class XfsTree(Tree):
             if name not in (b".", b".."):
                 found[name_of(name)] = inode
             at += (8 + 1 + length + self._ftype + 2 + 7) // 8 * 8
+
+
+def acl_of_xfs(value: bytes) -> bytes:
+    """An access control list as setxattr(2) takes it, from the filesystem's own form (``xfs_acl.h``)."""
+    (count,) = struct.unpack_from(">I", value)
+    out = bytearray(struct.pack("<I", 2))
+    for at in range(4, 4 + 12 * count, 12):
+        tag, number, permissions = struct.unpack_from(">IIH", value, at)
+        out += struct.pack("<HHI", tag, permissions, number if tag in (0x02, 0x08) else 0xFFFFFFFF)
+    return bytes(out)

@@ -140,11 +140,14 @@ class ImageKit:
         """The plan; nothing runs. Raises ImagewrightError."""
         return self.prepare(*flavours, **options).plan
 
-    def build(self, *flavours: str, **options: Any) -> Built:
-        """Build; raises ImagewrightError. An image of a real operating system is built once a day and kept."""
+    def build(self, *flavours: str, fresh: bool = False, **options: Any) -> Built:
+        """Build; raises ImagewrightError. An image of a real operating system is built once a day and kept.
+
+        ``fresh`` builds it here and now, with the test's own cache.
+        """
         request = self.request(*flavours, **options)
         with _own_import_path():
-            return self._build(request) if operating_system_is_ours(request) else self._kept(request)
+            return self._build(request) if fresh or operating_system_is_ours(request) else self._kept(request)
 
     def fails(
         self, *flavours: str, match: str = "", kind: type[ImagewrightError] = ImagewrightError, **options: Any
