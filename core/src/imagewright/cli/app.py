@@ -21,6 +21,7 @@ from imagewright.cli.settings import (
     FLAVOUR_SEARCH,
     GET_KERNEL,
     NEW_FLAVOUR,
+    RAMDISK_IMAGE,
 )
 from imagewright.cli.signatures import HELP_NAMES, Command, argument, command
 
@@ -60,11 +61,11 @@ def _typer(help: str | None = None) -> typer.Typer:  # noqa: A002
     )
 
 
-def _flavours_argument() -> Any:
+def _flavours_argument(of: str = "image") -> Any:
     return argument(
         "flavours",
         "FLAVOUR...",
-        "Flavours of the image, in order; `imagewright flavours list` shows them.",
+        f"Flavours of the {of}, in order; `imagewright flavours list` shows them.",
         several=True,
         complete=_complete_flavours,
     )
@@ -95,6 +96,21 @@ def disk_image_get_kernel() -> Any:
             arguments=[argument("image", "IMAGE", "Image to read: qcow2, raw or tar. It is not changed.")],
             version=_Version,
             help="Take kernel and ramdisk out of an image, without root. Prints both paths and the command line.",
+        )
+    )
+    return get_command(app)
+
+
+def ramdisk_image_create() -> Any:
+    """The command ``ramdisk-image-create``."""
+    app = _typer()
+    app.command("ramdisk-image-create", cls=Command, epilog=_ORDER, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.ramdisk_image:run",
+            RAMDISK_IMAGE,
+            arguments=[_flavours_argument("ramdisk")],
+            version=_Version,
+            help="Make a ramdisk and its kernel for bare metal, without root. Prints the paths of what it wrote.",
         )
     )
     return get_command(app)

@@ -15,6 +15,11 @@ def disk_image_get_kernel() -> None:
     sys.exit(_run("disk-image-get-kernel", "disk_image_get_kernel", sys.argv[1:]))
 
 
+def ramdisk_image_create() -> None:
+    """``ramdisk-image-create``: make a ramdisk for bare metal."""
+    sys.exit(_run("ramdisk-image-create", "ramdisk_image_create", sys.argv[1:]))
+
+
 def imagewright() -> None:
     """``imagewright``: everything else."""
     sys.exit(_run("imagewright", "imagewright", sys.argv[1:] or ["--help"]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from imagewright.cli.kinds import Kind
 from imagewright.cli.settings import (
     BOOT,
+    BOOT_SERVER,
     CHECK_FLAVOURS,
     DISK_IMAGE,
     DISPLAY,
@@ -20,6 +21,7 @@ from imagewright.cli.settings import (
     FLAVOUR_SEARCH,
     GET_KERNEL,
     NEW_FLAVOUR,
+    RAMDISK_IMAGE,
     Setting,
 )
 
@@ -27,10 +29,12 @@ TABLES: Mapping[str, Sequence[Setting]] = {
     "disk-image-create": DISK_IMAGE,
     "disk-image-get-kernel": GET_KERNEL,
     "imagewright boot": BOOT,
+    "imagewright boot-server": BOOT_SERVER,
     "imagewright doctor": DOCTOR,
     "imagewright flavours check": CHECK_FLAVOURS,
     "imagewright flavours new": NEW_FLAVOUR,
     "imagewright flavours": (*FLAVOUR_SEARCH, *DISPLAY),
+    "ramdisk-image-create": RAMDISK_IMAGE,
 }
 
 _BLOCK = re.compile(r"(<!-- options: ([a-z -]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from imagewright.cli import boot_server_settings as boot_server
-from imagewright.cli import kinds
+from imagewright.cli import kinds, ramdisk_settings
 from imagewright.cli.kinds import Kind
 from imagewright.cli.setting import Setting as Setting
 from imagewright.cli.setting import switch as _switch
@@ -332,6 +332,7 @@ _ALL = (
         group="Kernel",
     ),
     *boot_server.OPTIONS,
+    *ramdisk_settings.OPTIONS,
 )
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
@@ -416,3 +417,19 @@ BOOT_SERVER = (
     *DISPLAY,
 )
 """The options of ``imagewright boot-server``."""
+
+RAMDISK_IMAGE = (
+    replace(
+        SETTINGS["output"],
+        help="Name of the ramdisk; its kernel lies beside it: deploy.ramdisk has deploy.kernel, x has x.kernel.",
+        default=kinds.path("ramdisk"),
+        group="Ramdisk",
+    ),
+    *chosen(*(setting.name for setting in ramdisk_settings.OPTIONS)),
+    *(
+        replace(setting, default="", shown="that of this machine") if setting.name == "operating-system" else setting
+        for setting in BUILD
+        if setting.name not in ("kernel-args", "for-publishing", "skip-base", "skip", "image-mirror")
+    ),
+)
+"""The options of ``ramdisk-image-create``."""

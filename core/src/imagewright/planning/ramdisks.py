@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from imagewright import hosttools
 from imagewright.asking import Panel
@@ -14,6 +14,7 @@ from imagewright.entrypoints import survey
 from imagewright.errors import PlanError
 from imagewright.metadata import broken
 from imagewright.plan import ChosenFlavour, digest_of
+from imagewright.planning.display import plan_document
 from imagewright.planning.keys import masked
 from imagewright.planning.parameters import Secret, values_of
 from imagewright.planning.prepared import Prepared
@@ -37,6 +38,9 @@ from imagewright.types import (
 )
 
 T = TypeVar("T")
+
+SCHEMA = 1
+"""The version of the plan's document; a removed or changed key raises it."""
 
 TREE = "ramdisk"
 """What a tree for ramdisks is called: not like the ramdisk, so that all ramdisks with the same packages share it."""
@@ -151,6 +155,35 @@ class _Given:
         """The values of one hook, with who gave them."""
         ask = getattr(self.panel, hook)
         return [(loaded, value) for loaded in self.flavours for value in ask(loaded, self.contexts[loaded.name])]
+
+
+def ramdisk_plan(planned: PlannedRamdisk) -> dict[str, Any]:
+    """What the plan of a ramdisk says, as plain values that JSON can carry."""
+    return {
+        "schema": SCHEMA,
+        "ramdisk": planned.name,
+        "digest": planned.digest,
+        "operating_system": planned.operating_system,
+        "flavours": [
+            {
+                "name": one.name,
+                "summary": one.summary,
+                "distribution": one.origin.distribution,
+                "version": one.origin.version,
+                "place": one.origin.location,
+                "requires": list(one.requires),
+                "parameters": _values(one.values, planned.secrets),
+            }
+            for one in planned.flavours
+        ],
+        "packages": [{"name": name, "wanted_by": list(who)} for name, who in planned.packages.items()],
+        "executables": [{"name": one.name, "flavour": who, "package": one.package} for one, who in planned.executables],
+        "modules": [{"name": name, "flavour": who} for name, who in planned.modules],
+        "files": [{"path": f"/{entry.path}", "flavour": who} for entry, who in planned.files],
+        "init": [one.flavour for one in planned.fragments],
+        "tree": _shown(planned.tree),
+        "kernel_tree": _shown(planned.kernel_tree),
+    }
 
 
 def _packages(
@@ -305,3 +338,11 @@ def _add(files: dict[str, tuple[Entry, Origin]], entry: Entry, origin: Origin) -
 def _secrets(values: Mapping[str, Mapping[str, Plain]]) -> tuple[str, ...]:
     found = {str.__str__(one) for given in values.values() for one in given.values() if isinstance(one, Secret) and one}
     return tuple(sorted(found, key=lambda one: (-len(one), one)))
+
+
+def _shown(tree: PlannedTree | None) -> dict[str, Any] | None:
+    return plan_document(tree.prepared) if tree is not None else None
+
+
+def _values(values: Sequence[tuple[str, Any]], secrets: Sequence[str]) -> dict[str, Any]:
+    return {name: "***" if isinstance(value, str) and value in secrets else value for name, value in values}

@@ -49,6 +49,10 @@ PACKAGES = (
 """What makes a tree a machine: it starts, has a network, resolves names and knows the time."""
 
 
+RAMDISK_PACKAGES = ("busybox", "kmod", "linux-image-amd64", "udev")
+"""What a tree has from which ramdisks are made: it never starts itself."""
+
+
 class Debian(Flavour):
     """Debian: trixie and bookworm, minimal, with systemd and a kernel."""
 
@@ -107,8 +111,8 @@ class Debian(Flavour):
 
     @hookimpl
     def packages(self, ctx: BuildContext) -> Iterable[Step]:
-        """Name what makes the tree a machine."""
-        return [Step(id="10-debian", action=Packages(names=PACKAGES))]
+        """Name what makes the tree a machine, or what ramdisks are made of."""
+        return [Step(id="10-debian", action=Packages(names=RAMDISK_PACKAGES if ctx.ramdisk else PACKAGES))]
 
     @hookimpl
     def finalise(self, ctx: BuildContext) -> Iterable[Step]:

@@ -1,0 +1,187 @@
+"""``ramdisk-image-create``: from options to a request, and from its result to lines on stdout."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from imagewright.cli.commands.logs import LogFile
+from imagewright.cli.commands.plans import page as tree_page
+from imagewright.cli.invocation import Invocation
+from imagewright.cli.messages import print_document
+from imagewright.cli.places import cache_folder
+from imagewright.cli.render.choose import Monitors, display
+from imagewright.cli.repositories import repositories_of
+from imagewright.cli.tables import table
+from imagewright.errors import ImagewrightError, UsageError
+from imagewright.request import RamdiskRequest, Request
+
+
+def run(invocation: Invocation) -> None:
+    """Make the ramdisk, or print its plan. Raises ImagewrightError."""
+    request = request_of(invocation)
+    if not invocation.values["plan"]:
+        _build(request, invocation)
+        return
+    from imagewright.planning.ramdisks import plan_ramdisk, ramdisk_plan
+
+    document = ramdisk_plan(plan_ramdisk(request))
+    if invocation.values["json"]:
+        print_document(document)
+    else:
+        sys.stdout.write(page(document))
+
+
+def request_of(invocation: Invocation) -> RamdiskRequest:
+    """What the options ask for. Raises UsageError."""
+    values = invocation.values
+    flavours = tuple(invocation.arguments["flavours"] or ())
+    if not flavours:
+        raise UsageError(
+            "no-flavour",
+            "no flavour was named",
+            hint=f"for example `{invocation.program} -o deploy.ramdisk deploy`; "
+            "`imagewright flavours list` shows them all",
+        )
+    image, flavour = _kernel_from(values)
+    return RamdiskRequest(
+        image=Request(
+            flavours=flavours,
+            output=_output(values["output"]),
+            types=(),
+            arch=values["arch"],
+            packages=values["package"],
+            release=values["release"],
+            mirror=values["mirror"],
+            cloud_images=values["cloud-images"],
+            base_image_file=values["base-image-file"],
+            repositories=repositories_of(values),
+            flavour_path=values["flavour-path"],
+            settings=values["set"],
+            overrides=values["override"],
+            default_operating_system=values["operating-system"],
+            cache_dir=(values["cache-dir"] or cache_folder()).absolute(),
+            work_dir=values["work-dir"].absolute() if values["work-dir"] else None,
+            ca_certificate=values["ca-certificate"].absolute() if values["ca-certificate"] else None,
+            offline=values["offline"],
+            no_cache=values["no-cache"],
+            trace=values["trace"],
+            ramdisk=True,
+            environment=invocation.environment,
+        ),
+        kernel_version=_version(values["kernel-version"]),
+        module_root=values["module-root"].absolute() if values["module-root"] else None,
+        kernel_image=image,
+        kernel_flavour=flavour,
+        binaries_from=values["binaries-from"],
+        busybox=values["busybox"].resolve() if values["busybox"] else None,
+        compress=values["compress"],
+        init_timeout=values["init-timeout"],
+    )
+
+
+def _output(path: Path) -> Path:
+    if not path.name or path.name == ".." or path.is_dir():
+        raise UsageError(
+            "bad-output",
+            f"`--output {path}` names a folder",
+            hint=f"name a file in it, such as `--output {path / 'deploy.ramdisk'}`",
+            option="output",
+        )
+    return path
+
+
+def _kernel_from(values: Mapping[str, Any]) -> tuple[Path | None, str]:
+    """The image, or the flavour, that gives the kernel; a name without a slash that is no file is a flavour's."""
+    given = values["kernel-from"]
+    if not given:
+        return None, ""
+    if values["module-root"]:
+        raise UsageError(
+            "two-kernels",
+            f"`--kernel-from {given}` and `--module-root {values['module-root']}` both say where the kernel is",
+            hint="leave out one of them; MODULE_ROOT in the environment counts too",
+            option="kernel-from",
+        )
+    path = Path(given).expanduser()
+    if path.is_file():
+        return path, ""
+    if "/" not in given and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", given):
+        return None, given
+    raise UsageError(
+        "no-such-image",
+        f"`--kernel-from {given}` is neither an image that is there nor the name of a flavour",
+        hint="name a qcow2, raw or tar image, or an operating-system flavour such as `debian`",
+        option="kernel-from",
+    )
+
+
+def _version(text: str) -> str:
+    if "/" in text or text in (".", ".."):
+        raise UsageError(
+            "bad-kernel-version",
+            f"`--kernel-version {text}` is no version of a kernel",
+            hint="name it as `uname -r` does, such as 6.12.38+deb13-amd64",
+            option="kernel-version",
+        )
+    return text
+
+
+def _build(request: RamdiskRequest, invocation: Invocation) -> None:
+    values = invocation.values
+    name = request.image.output.name
+    log = LogFile.choose(values["log-file"], request.image.cache_dir, name)
+    from imagewright.building.ramdisk import build_ramdisk
+
+    invocation.screen.log = log.path
+    with log:
+        try:
+            with display(values["progress"], invocation.environment) as shown:
+                result = build_ramdisk(request, Monitors(log, shown), log=log.path)
+        except ImagewrightError as error:
+            log.note(str(error))
+            if log.begun and str(log.path) not in str(error):
+                error.where = (*error.where, f"log: {log.path}")
+            raise
+        except BaseException as error:
+            log.note(f"ended by {type(error).__name__}")
+            raise
+    invocation.screen.written = result.paths
+    if values["json"]:
+        print_document(
+            {
+                "ramdisk": name,
+                "paths": [str(path) for path in result.paths],
+                "seconds": round(result.seconds, 3),
+                "log": str(log.path),
+            }
+        )
+    else:
+        sys.stdout.write("".join(f"{path}\n" for path in result.paths))
+
+
+def page(plan: Mapping[str, Any]) -> str:
+    """The plan of a ramdisk for people."""
+    tree = plan["tree"]
+    facts = [
+        ("ramdisk", plan["ramdisk"]),
+        ("root tree", f"{tree['operating_system']} {tree['release']}".strip() if tree else "none"),
+        ("flavours", ", ".join(flavour["name"] for flavour in plan["flavours"])),
+        ("packages", ", ".join(package["name"] for package in plan["packages"])),
+        ("/init", ", ".join(("start", *plan["init"], "end"))),
+        ("digest", plan["digest"]),
+    ]
+    rows = [
+        *(("executable", one["name"], one["flavour"]) for one in plan["executables"]),
+        *(("module", one["name"], one["flavour"]) for one in plan["modules"]),
+        *(("file", one["path"], one["flavour"]) for one in plan["files"]),
+    ]
+    text = table(("", ""), [fact for fact in facts if fact[1]])
+    text += "\n" + table(("WHAT", "NAME", "FLAVOUR"), rows)
+    for title, one in (("The root tree:", tree), ("The tree of the kernel:", plan["kernel_tree"])):
+        if one:
+            text += f"\n{title}\n\n{tree_page(one)}"
+    return text
