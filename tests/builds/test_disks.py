@@ -222,3 +222,48 @@ def test_a_type_that_nobody_offers_names_the_nearest(image_kit: ImageKit) -> Non
     with pytest.raises(ImagewrightError, match="qcow3") as caught:
         image_kit.build(types="qcow3")
     assert "qcow2" in str(caught.value)
+
+
+def old_way(kit: ImageKit, name: str, table: str) -> Path:
+    """A script as it was written before anybody thought of identifiers."""
+    kit.flavour(
+        name,
+        {
+            f"block-device.d/50-{name}": f'#!/bin/sh\nset -eu\nprintf "{table}" | sudo sfdisk "$IMAGE_BLOCK_DEVICE"\n'
+            "echo IMAGE_BLOCK_DEVICE=${IMAGE_BLOCK_DEVICE}p2\n"
+        },
+    )
+    return kit.build(name, types="raw", image_size=SMALL).path("raw")
+
+
+def identifiers(raw: Path) -> list[str]:
+    table = json.loads(run("sfdisk", "--json", raw).stdout)["partitiontable"]
+    return [table["id"].lower(), *(entry.get("uuid", "").lower() for entry in table["partitions"])]
+
+
+GPT = "label: gpt\\nsize=4M, type=uefi, name=esp\\ntype=linux\\n"
+DOS = "label: dos\\nsize=4M, type=c\\ntype=83, bootable\\n"
+
+
+@pytest.mark.parametrize("table", [GPT, DOS])
+def test_identifiers_that_a_script_leaves_to_sfdisk_follow_from_the_plan(
+    image_kit: ImageKit, tmp_path: Path, table: str
+) -> None:
+    first = old_way(image_kit, "old", table)
+    found, content = identifiers(first), hashlib.sha256(first.read_bytes()).digest()
+    if table is GPT:
+        assert_clean(first, tmp_path)
+        assert len(set(found)) == 3
+    else:
+        assert int(found[0], 16) > 0
+    assert hashlib.sha256(old_way(image_kit, "old", table).read_bytes()).digest() == content
+    assert identifiers(old_way(image_kit, "older", table))[0] != found[0]
+
+
+def test_identifiers_that_a_script_names_stay(image_kit: ImageKit) -> None:
+    disk, one = "3F2504E0-4F89-41D3-9A0C-0305E82C3301", "9b2f6c1e-7d34-4e0a-8f51-2c6d1b7a9e42"
+    table = f"label: gpt\\nlabel-id: {disk}\\nsize=4M, uuid={one}\\ntype=linux\\n"
+    found = identifiers(old_way(image_kit, "named", table))
+    assert found[:2] == [disk.lower(), one]
+    dos = old_way(image_kit, "named-dos", "label: dos\\nlabel-id: 0x0badcafe\\nsize=4M\\n;\\n")
+    assert identifiers(dos)[0] == "0x0badcafe"

@@ -13,6 +13,7 @@ from imagewright.building.artefacts import Artefact, finished, publish
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
+from imagewright.building.identifiers import identifiers_known
 from imagewright.building.manifest import manifest_of, write_manifest, write_sums
 from imagewright.building.running import run_on_disk
 from imagewright.building.state import Building
@@ -151,6 +152,7 @@ def _lay_disk(building: Building, bounds: Sequence[Bound]) -> tuple[dict[str, An
     scripts = _disk_scripts(building)
     if scripts:
         arguments["partition"] = _run_scripts(building, scripts)
+        arguments["given"] = sorted({one for planned in scripts for one in identifiers_known(building, planned)})
         function = "imagewright.disk.assembly:make_filesystem_at"
     else:
         arguments["size"] = size

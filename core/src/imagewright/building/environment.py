@@ -38,12 +38,12 @@ def variables(building: Building, step: PlannedStep) -> dict[str, str]:
     lib = LIB_INSIDE if place is Place.TARGET else f"{WORK}/lib"
     if place is Place.HOST:
         lib = str(building.folder / "lib")
-        result["PATH"] = building.request.environment.get("PATH", PATH)
     elif place is not Place.TARGET:
         result["TARGET_ROOT"] = TARGET
+    # sudo of old scripts is a harmless one everywhere: on the host the caller's own would really make them root
+    own = building.request.environment.get("PATH", PATH) if place is Place.HOST else PATH
+    result["PATH"] = f"{lib}/bin:{own}"
     if place is not Place.HOST:
-        # sudo of old scripts is a harmless one; the caller's own is left alone
-        result["PATH"] = f"{lib}/bin:{PATH}"
         result["TERM"] = "dumb"
     if place is Place.HOST or not building.request.offline:
         result |= proxies(building.request.environment)

@@ -9,12 +9,12 @@ import contextlib
 import os
 import tempfile
 import uuid as uuids
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from imagewright.disk import ext4, gpt, grub, sizes, tools, vfat
+from imagewright.disk import ext4, gpt, grub, identifiers, sizes, tools, vfat
 from imagewright.disk.measuring import content_of
 from imagewright.disk.measuring import measure as measure
 from imagewright.errors import ContractError, PlanError
@@ -96,14 +96,18 @@ def make_filesystem_at(
     seeds: Mapping[str, str],
     root_label: str,
     epoch: int,
+    given: Collection[str] = (),
 ) -> dict[str, Any]:
     """Put the root filesystem into ``partition`` of the table that a script wrote into ``disk``; None: all of the disk.
 
     Arguments, result and errors are those of :func:`assemble`; ContractError if there is no such partition.
+    ``given`` holds the identifiers that the script knew (:mod:`imagewright.disk.identifiers`).
     """
     path = Path(disk)
     size = path.stat().st_size
     programs = ("mke2fs", "debugfs", *(("sfdisk",) if partition is not None else ()))
+    if partition is not None:
+        identifiers.settle(path, seeds["disk"], given)
     placed = gpt.read(path) if partition is not None else ()
     offset, length = 0, size
     if partition is not None:
