@@ -1,7 +1,8 @@
 """The pytest plugin of the testing kit; loaded in every pytest run of the environment, so it imports nothing early.
 
 Fixtures: ``image_kit`` plans and builds (:class:`imagewright.testing.kit.ImageKit`); ``image_boot`` boots what was
-built (:class:`imagewright.testing.booting.Booter`).
+built (:class:`imagewright.testing.booting.Booter`); ``init_kit`` runs the init of a ramdisk
+(:class:`imagewright.testing.initkit.InitKit`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from imagewright.testing.booting import Booter
+    from imagewright.testing.initkit import InitKit
     from imagewright.testing.kit import ImageKit
 
 pytest.register_assert_rewrite("imagewright.testing.contract")
@@ -35,6 +37,19 @@ def image_boot(tmp_path: Path) -> Iterator[Booter]:
 
     with Booter.open(tmp_path / "image-boot") as booter:
         yield booter
+
+
+@pytest.fixture
+def init_kit(tmp_path: Path) -> InitKit:
+    """Run a ramdisk's fragments as process 1 of namespaces; skips where a user may not make them."""
+    from imagewright.testing.initkit import InitKit
+
+    reason = InitKit.missing()
+    if reason:
+        pytest.skip(f"no namespaces with a network of their own here: {reason}")
+    folder = tmp_path / "init-kit"
+    folder.mkdir()
+    return InitKit(folder=folder)
 
 
 def _shared(request: pytest.FixtureRequest) -> Path:

@@ -142,6 +142,7 @@ class ToyPackageManager:
 class Toy(Flavour):
     """The operating-system flavour ``toy``."""
 
+    api_version = 1
     summary = "a toy operating system for tests: busybox and a package manager of its own"
     provides = (OPERATING_SYSTEM,)
     packages_wanted = ("kernel",)

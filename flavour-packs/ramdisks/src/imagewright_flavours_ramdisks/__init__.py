@@ -12,16 +12,19 @@ HERE = Path(__file__).parent
 class Deploy(Flavour):
     """A disk that the boot server writes over iSCSI."""
 
+    api_version = 1
     folder = HERE / "deploy"
 
 
 class Hwdiscovery(Flavour):
     """An inventory of the machine, as JSON."""
 
+    api_version = 1
     folder = HERE / "hwdiscovery"
 
 
 class Hwburnin(Flavour):
     """An exercise of memory and disks, bounded by time."""
 
+    api_version = 1
     folder = HERE / "hwburnin"

@@ -18,10 +18,13 @@ FOLDER, STATUS, KIND = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
+    """Keeps what is posted."""
 
-    def do_POST(self):
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing: the console is the machine's."""
+
+    def do_POST(self) -> None:
+        """Keep one request, then end the deployment if that is what is asked for."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode("utf-8", "surrogateescape")
         kept = {"path": self.path, "type": self.headers["Content-Type"], "body": body}
         number = len(list(FOLDER.iterdir()))
