@@ -14,7 +14,7 @@ from imagewright.checking.subjects import FlavourSubject
 from imagewright.entrypoints import FLAVOUR_NAME
 from imagewright.flavourtoml import KEYS, PARAMETER_KEYS
 from imagewright.scripts import NUMBERED, STEP_ID
-from imagewright.types import Phase
+from imagewright.types import API_VERSION, Phase
 
 LONGEST_SUMMARY = 80
 
@@ -55,6 +55,12 @@ def _summary(flavour: FlavourSubject) -> Iterator[Hit]:
     elif "\n" in summary or len(summary) > LONGEST_SUMMARY:
         fix = f"one line of at most {LONGEST_SUMMARY} characters; the rest belongs into README.md"
         yield Hit(file=where, message=f"the summary has {len(summary)} characters", fix=fix)
+
+
+def _contract(flavour: FlavourSubject) -> Iterator[Hit]:
+    if not flavour.names_contract:
+        fix = f"api_version = {API_VERSION} in the class"
+        yield Hit(file="", message="the class does not say for which version of the contract it is written", fix=fix)
 
 
 def _name(flavour: FlavourSubject) -> Iterator[Hit]:
@@ -268,6 +274,13 @@ RULES: tuple[Rule[FlavourSubject], ...] = (
         what="no summary, or one that is no line",
         reason="`imagewright flavours list` shows it; without it nobody finds the flavour",
         check=_summary,
+    ),
+    Rule(
+        name="contract-version",
+        what="a class that does not say `api_version`",
+        reason="it would pass for one of whatever contract is newest, and its users would hear of no removal",
+        check=_contract,
+        level=Level.WARNING,
     ),
     Rule(
         name="unknown-phase-folder",

@@ -161,7 +161,10 @@ def _kernel(script: ScriptSubject, command: Command) -> Iterator[tuple[str, str]
 def _sudo(script: ScriptSubject, command: Command) -> Iterator[tuple[str, str]]:
     if command.program in {"sudo", "su", "doas", "pkexec"}:
         fix = "move what needs root to a later phase, where a script is root: `pre-install.d`, `cleanup.d`"
-        yield f"`{command.program}` asks whoever builds for root of their machine", fix
+        if command.program == "sudo":
+            yield "`sudo` makes nobody root on the host: the script stays whoever builds", fix
+        else:
+            yield f"`{command.program}` asks whoever builds for root of their machine", fix
 
 
 def written(command: Command) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ class FlavourSubject:
     metadata: Metadata = field(default_factory=Metadata)
     toml: Mapping[str, Any] | None = None
     has_readme: bool = False
+    names_contract: bool = True  # of a class: whether it says for which version it is written
     scripts: tuple[ScriptSubject, ...] = ()
     failure: ImagewrightError | None = None
 
@@ -140,6 +141,7 @@ def read_flavour(found: Found, shown: str) -> FlavourSubject:
         metadata=metadata,
         toml=toml,
         has_readme=readme,
+        names_contract=loaded is None or found.kind != "python" or _names_contract(loaded.parts[0]),
         scripts=tuple(scripts),
         failure=failure,
     )
@@ -152,6 +154,11 @@ def _folder_of(loaded: Loaded) -> Path | None:
 
 def _has_own_words(flavour: Flavour) -> bool:
     return bool((type(flavour).__doc__ or "").strip()) and bool(inspect.getdoc(type(flavour)))
+
+
+def _names_contract(flavour: Flavour) -> bool:
+    own = [one for one in type(flavour).__mro__ if one is not Flavour and issubclass(one, Flavour)]
+    return any("api_version" in vars(one) for one in own)
 
 
 def _has_text(path: Path) -> bool:

@@ -125,7 +125,8 @@ CASES = [
         "`uname -r`",
         "IMAGE_KERNEL",
     ),
-    ("sudo-on-host", {"extra-data.d/10-a": script("sudo true")}, "mine/extra-data.d/10-a:3", "`sudo` asks", ""),
+    ("sudo-on-host", {"extra-data.d/10-a": script("sudo true")}, "mine/extra-data.d/10-a:3", "`sudo` makes nobody", ""),
+    ("sudo-on-host", {"extra-data.d/10-a": script("su -c true")}, "mine/extra-data.d/10-a:3", "`su` asks", ""),
     (
         "host-home",
         {"cleanup.d/10-a": script("rm -rf /root/.cache")},
@@ -266,8 +267,18 @@ def test_a_folder_whose_name_is_none_of_a_flavour_is_found(tmp_path):
     assert found["flavour-name"] == "call it `my-flavour`"
 
 
+def test_a_class_that_names_no_contract_is_found(shelf):
+    body = "'What it is for.'\n    summary = 'own'\n"
+    shelf.pack("checked-silent", {"silent": "Own"}, f"class Own(Flavour):\n    {body}")
+    (finding,) = checked(["silent"], shelf.paths).findings
+    assert (finding.rule, finding.level) == ("contract-version", Level.WARNING)
+    assert finding.fix == "api_version = 1 in the class"
+    shelf.pack("checked-saying", {"saying": "Own"}, f"class Own(Flavour):\n    {body}    api_version = 1\n")
+    assert checked(["saying"], shelf.paths).findings == ()
+
+
 def test_every_rule_has_a_case():
-    tried = {case[0] for case in CASES} | set(PACKS) | {"flavour-name"}
+    tried = {case[0] for case in CASES} | set(PACKS) | {"flavour-name", "contract-version"}
     assert tried == {rule.name for rule in RULES}
 
 
@@ -325,6 +336,7 @@ def test_scripts_that_a_class_makes_are_checked_too(shelf):
     source = """
         class Own(Flavour):
             "What it is for."
+            api_version = 1
             summary = "own"
             @hookimpl
             def cleanup(self, ctx): return [Step(id="10-a", action=Script(content=b"#!/bin/sh\\nrm -f /etc/x\\n"))]

@@ -10,4 +10,5 @@ from imagewright.api import Flavour
 class DkmsExample(Flavour):
     """A small kernel module with its DKMS configuration; everything it does lies in its folder."""
 
+    api_version = 1
     folder = Path(__file__).parent / "dkms-example"

@@ -10,4 +10,5 @@ from imagewright.api import Flavour
 class Mellanox(Flavour):
     """Mellanox mlx4 and mlx5 adapters, InfiniBand and Ethernet; everything it does lies in its folder."""
 
+    api_version = 1
     folder = Path(__file__).parent / "mellanox"

@@ -13,6 +13,7 @@ LINUX_DATA = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"  # of the UEFI partition typ
 class PersistentState(Flavour):
     """Host keys and data directories on a partition of their own, which a redeployment leaves alone."""
 
+    api_version = 1
     folder = Path(__file__).parent / "persistent-state"
 
     @hookimpl

@@ -17,6 +17,7 @@ ROOT_X86_64 = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
 class Vm(Flavour):
     """One GPT disk that starts with BIOS and with UEFI; GRUB reads the root filesystem's grub.cfg."""
 
+    api_version = 1
     folder = Path(__file__).parent / "vm"
 
     @hookimpl

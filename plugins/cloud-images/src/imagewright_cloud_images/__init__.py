@@ -62,6 +62,7 @@ _KERNEL = Parameter(
 class _FromImage(Flavour):
     """What all operating systems have in common that start from an image of Debian's family."""
 
+    api_version = 1
     provides = (OPERATING_SYSTEM,)
     disk_space = 6 * GIB
 

@@ -56,6 +56,7 @@ RAMDISK_PACKAGES = ("busybox", "kmod", "linux-image-amd64", "udev")
 class Debian(Flavour):
     """Debian: trixie and bookworm, minimal, with systemd and a kernel."""
 
+    api_version = 1
     summary = "Debian, minimal, with systemd and a kernel"
     provides = (OPERATING_SYSTEM,)
     default_release = RELEASES[0]
