@@ -32,9 +32,12 @@ def check_contract(
     *,
     oldest: int = OLDEST_API_VERSION,
     newest: int = API_VERSION,
-    deprecated: Mapping[str, str] = DEPRECATED,
+    deprecated: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise ContractError for a contract that does not work here; warn of what is about to go, naming the pack."""
+    """Raise ContractError for a contract that does not work here; warn of what is about to go, naming the pack.
+
+    ``deprecated`` is :data:`DEPRECATED` if it is not given.
+    """
     version: object = flavour.api_version
     if not isinstance(version, int) or not oldest <= version <= newest:
         supported = f"this is version {newest}" if oldest == newest else f"versions {oldest} to {newest} work here"
@@ -49,11 +52,10 @@ def check_contract(
         _warn(origin, f"is written for version {version} of the contract, and the present one is {newest}")
     # the specifications themselves, and directory flavours, have every hook
     own = [one for one in flavour.__mro__ if not one.__module__.startswith("imagewright.")]
-    for name in sorted(deprecated):
+    going = DEPRECATED if deprecated is None else deprecated
+    for name in sorted(going):
         if any(name in vars(one) for one in own):
-            _warn(
-                origin, f"uses `{name}`, which version {newest + 1} of the contract will not have: {deprecated[name]}"
-            )
+            _warn(origin, f"uses `{name}`, which version {newest + 1} of the contract will not have: {going[name]}")
 
 
 def _warn(origin: Origin, what: str) -> None:

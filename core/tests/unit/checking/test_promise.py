@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -88,6 +91,43 @@ def test_what_the_next_contract_will_not_have_is_named_with_pack_and_replacement
     wanted = r"`mine` of acme-flavours 1\.2 uses `reads`, which version 2 .*: declare `private` instead"
     with pytest.warns(ContractDeprecation, match=wanted):
         check_contract(Mine, ORIGIN, deprecated={"reads": "declare `private` instead", "programs": "nothing"})
+
+
+ANNOUNCED = """
+import sys
+from imagewright import deprecation
+deprecation.DEPRECATED = {"post_install": "give the steps to `install`"}
+from imagewright.cli import main
+sys.argv[0] = "disk-image-create"
+main.disk_image_create()
+"""
+
+
+def test_a_removal_that_is_announced_is_one_warning_to_whoever_builds_with_the_pack(shelf):
+    shelf.system()
+    hook = "@hookimpl\n            def {}(self, ctx): return ()"
+    for name, used in (("using", "post_install"), ("modern", "install")):
+        source = f"""
+        class Own(Flavour):
+            api_version = 1
+            {hook.format(used)}
+        """
+        shelf.pack(f"acme-{name}", {name: "Own"}, source, version="1.2")
+    path = ":".join(str(folder) for folder in shelf.paths)
+    words = ["--plan", "--json", "--skip-base", "--flavour-path", path, "-o", str(shelf.root / "x"), "system"]
+    for flavours, warned in ((["modern"], ""), (["modern", "using"], "using")):
+        done = subprocess.run(
+            [sys.executable, "-c", ANNOUNCED, *words, *flavours], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["operating_system"] == "system"
+        lines = done.stderr.splitlines()
+        assert len(lines) == (1 if warned else 0), lines
+        if warned:
+            assert lines[0].startswith(
+                "warning: flavour `using` of acme-using 1.2 uses `post_install`, which version 2 of"
+            )
+            assert lines[0].endswith("will not have: give the steps to `install`")
 
 
 def test_a_flavour_is_not_warned_of_what_it_only_inherits_from_the_contract(shelf):
