@@ -155,6 +155,10 @@ def test_parameters_come_from_the_environment_and_from_set(image_kit: ImageKit) 
         (("toy", "-a", "arm64"), 2, "arm64"),
         (("toy", "--fs-type", "xfs"), 2, "xfs"),
         (("toy", "-o", "missing/demo"), 4, "missing"),
+        (("toy", "-o", "missing/"), 2, "names a folder"),
+        (("toy", "--image-size", "0.001"), 3, "No image fits into 0.001 GiB"),
+        (("toy", "--cache-dir", "/proc/x"), 4, "no folder can be made in /proc"),
+        (("toy", "--work-dir", "/proc/x"), 4, "no folder can be made in /proc"),
     ],
 )
 def test_bad_input_gives_one_message_and_its_exit_code(

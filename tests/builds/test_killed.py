@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from imagewright.testing.kit import ImageKit, program
@@ -24,13 +25,15 @@ SLEEPER = f"#!/bin/sh\n{NAP}\n"
 SCRIPT_PHASES = (
     "block-device-size", "extra-data", "pre-install", "install", "post-install", "finalise", "cleanup", "block-device",
 )  # fmt: skip
-PHASES = (*SCRIPT_PHASES, "root", "packages", "artefacts")
+# Whose program naps in a step of the core: mke2fs runs as mapped root in the sandbox, qemu-img as the caller.
+TOOLS = {"disk": "mke2fs", "artefacts": "qemu-img"}
+PHASES = (*SCRIPT_PHASES, "root", "packages", *TOOLS)
 
 
 class Builder:
     """disk-image-create, running until it naps in a phase."""
 
-    def __init__(self, kit: ImageKit, phase: str, mirror: str) -> None:
+    def __init__(self, kit: ImageKit, phase: str, mirror: str, tools: Path) -> None:
         self.kit = kit
         arguments = ["-t", "raw,qcow2", "-o", "it", "--skip-base", "--image-size", "0.0625"]
         environment = kit.environment()
@@ -47,10 +50,8 @@ class Builder:
         elif phase == "packages":
             arguments += ["toy", "--mirror", mirror, "-p", "sleeper"]
         else:
-            tools = kit.folder / "tools"
-            tools.mkdir()
-            (tools / "qemu-img").write_text(f"#!/bin/sh\nexec {NAP}\n")
-            (tools / "qemu-img").chmod(0o755)
+            (tools / TOOLS[phase]).write_text(f"#!/bin/sh\nexec {NAP}\n")
+            (tools / TOOLS[phase]).chmod(0o755)
             environment["PATH"] = f"{tools}:{environment['PATH']}"
             arguments += ["toy"]
         self.process = subprocess.Popen(
@@ -81,6 +82,14 @@ def orphanage() -> Iterator[None]:
             os.kill(pid, signal.SIGKILL)
     wait_until(lambda: reap() or not descendants(), "the end of the orphans")
     adopt_orphans(on=False)
+
+
+@pytest.fixture
+def tools() -> Iterator[Path]:
+    """A folder for programs that mapped root may run too, which those of a test's own folders are not."""
+    with TemporaryDirectory(prefix="imagewright-killed-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +123,10 @@ def assert_nothing_runs(before: HostState, spaces: set[str]) -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_builder_killed_in_a_phase_leaves_nothing_but_its_work_folder(
-    image_kit: ImageKit, sleepy_mirror: str, orphanage: None, phase: str
+    image_kit: ImageKit, sleepy_mirror: str, tools: Path, orphanage: None, phase: str
 ) -> None:
     before = HostState.now()
-    builder = Builder(image_kit, phase, sleepy_mirror)
+    builder = Builder(image_kit, phase, sleepy_mirror, tools)
     builder.wait_for_nap()
     spaces = namespaces(set(descendants(builder.process.pid)))
     assert spaces, "the builder has no namespace of its own"
@@ -127,6 +136,8 @@ def test_a_builder_killed_in_a_phase_leaves_nothing_but_its_work_folder(
     assert not list(image_kit.output.iterdir())
     left = list(image_kit.work.iterdir())
     assert len(left) == 1
+    log = next((image_kit.cache / "logs").iterdir()).read_text()
+    assert f" {phase}/" in log.splitlines()[-1], "the nap was in another phase"
     done = image_kit.command("disk-image-create", "-t", "tar", "-o", "next", "--skip-base", "toy")
     assert done.stdout.splitlines()[0].endswith("next.tar")
     assert not left[0].exists()
@@ -136,10 +147,10 @@ def test_a_builder_killed_in_a_phase_leaves_nothing_but_its_work_folder(
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("phase", ["extra-data", "install"])
 def test_a_builder_asked_to_end_clears_up_and_says_so(
-    image_kit: ImageKit, sleepy_mirror: str, orphanage: None, phase: str, number: int, status: int
+    image_kit: ImageKit, sleepy_mirror: str, tools: Path, orphanage: None, phase: str, number: int, status: int
 ) -> None:
     before = HostState.now()
-    builder = Builder(image_kit, phase, sleepy_mirror)
+    builder = Builder(image_kit, phase, sleepy_mirror, tools)
     builder.wait_for_nap()
     spaces = namespaces(set(descendants(builder.process.pid)))
     builder.process.send_signal(number)
@@ -147,13 +158,14 @@ def test_a_builder_asked_to_end_clears_up_and_says_so(
     assert builder.process.returncode == status, stderr
     assert stdout == ""
     assert "Traceback" not in stderr
+    assert "stopping: removing the work folder\n" in stderr
     assert_nothing_runs(before, spaces)
     assert not list(image_kit.output.iterdir())
     assert not list(image_kit.work.iterdir())
 
 
-def test_two_builds_at_once_do_not_disturb_each_other(image_kit: ImageKit, sleepy_mirror: str) -> None:
-    builder = Builder(image_kit, "install", sleepy_mirror)
+def test_two_builds_at_once_do_not_disturb_each_other(image_kit: ImageKit, sleepy_mirror: str, tools: Path) -> None:
+    builder = Builder(image_kit, "install", sleepy_mirror, tools)
     try:
         builder.wait_for_nap()
         image_kit.command("disk-image-create", "-t", "tar", "-o", "other", "--skip-base", "toy")

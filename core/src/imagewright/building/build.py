@@ -23,6 +23,7 @@ from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_dev
 from imagewright.drivers import BuiltImage
 from imagewright.errors import StepFailed
 from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
+from imagewright.hosttools import search_path
 from imagewright.plan import CORE, PlannedStep
 from imagewright.planning import prepare
 from imagewright.request import Request
@@ -161,7 +162,14 @@ def _lay_disk(building: Building, bounds: Sequence[Bound]) -> tuple[dict[str, An
         function = "imagewright.disk.assembly:assemble"
     with building.step("disk", "layout", CORE, 1, 1, "partitions, filesystem, boot loader"):
         result = building.sandbox.call(
-            PythonJob(function=function, arguments=arguments, stack=building.stack(tools=False)), building.output
+            PythonJob(
+                function=function,
+                arguments=arguments,
+                # the programs that the host was asked for before the work, and no others
+                environment={"PATH": search_path(building.request.environment)},
+                stack=building.stack(tools=False),
+            ),
+            building.output,
         )
     return (result if isinstance(result, dict) else {}), size
 
@@ -227,6 +235,7 @@ def _write_tar(building: Building) -> None:
         PythonJob(
             function="imagewright.disk.archive:write_tar",
             arguments={"target": TARGET, "archive": f"{WORK}/tree.tar", "epoch": building.epoch},
+            environment={"PATH": search_path(building.request.environment)},
             stack=building.stack(tools=False),
         ),
         building.output,

@@ -75,7 +75,7 @@ def opened(
         with work_folder(work, preload=modules, kept=kept) as (folder, sandbox), ExitStack() as closing:
             write_tree(_lib(), folder / "lib", CORE)
             sandbox.own(folder / "lib")
-            yield Building(
+            building = Building(
                 request=request,
                 prepared=prepared,
                 sandbox=sandbox,
@@ -88,6 +88,14 @@ def opened(
                 kept=kept,
                 closing=closing,
             )
+            try:
+                yield building
+            except Exception:
+                raise
+            except BaseException:
+                # whoever asked for the end sees that it comes: a large tree takes its time to go
+                monitor.handle(Notice(message="stopping: removing the work folder"))
+                raise
     except OSError as error:
         full = explain_full_disk(error, (work, request.cache_dir, request.output.parent))
         if full is None:

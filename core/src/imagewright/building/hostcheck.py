@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from imagewright.building.artefacts import passing_name
 from imagewright.discovery import load_output
+from imagewright.disk import ext4
 from imagewright.disk.assembly import tools_needed
+from imagewright.disk.sizes import check_requested, layout_overhead
 from imagewright.errors import HostError, ImagewrightError, UsageError
 from imagewright.hosttools import missing
 from imagewright.planning import Prepared
@@ -34,6 +37,8 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
     if any(load_output(kind).needs == "raw" for kind in request.types):
         layout = layout_of(prepared)
         needed.extend(tools_needed(layout, layout.boot_loader if layout else ""))
+        if request.image_size is not None:
+            check_requested(request.image_size, layout_overhead(layout) + ext4.SMALLEST)
     for flavour in prepared.plan.flavours:
         needed.extend(flavour.programs)
     absent = missing(tuple(dict.fromkeys(needed)))
@@ -45,6 +50,8 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
             cause="the build needs it; nothing has been done yet",
             hint=f"sudo apt-get install {packages}" if packages else "imagewright doctor says what brings it",
         )
+    check_usable(work, "work folder", "work-dir" if request.work_dir else "cache-dir")
+    check_usable(request.cache_dir, "cache folder", "cache-dir")
     check_room(prepared, work)
     suffixes = [load_output(kind).suffix for kind in request.types]
     check_writable(request.output, (*suffixes, ".manifest.json", ".sha256"))
@@ -61,21 +68,45 @@ def layout_of(prepared: Prepared) -> Layout | None:
     return replace(layout, partitions=(*layout.partitions[:root], *added, *layout.partitions[root:]))
 
 
+def check_usable(folder: Path, what: str, option: str) -> None:
+    """Raise HostError if no folder can be made in ``folder``, or in the nearest one above it that is there.
+
+    One is made and removed: permission bits say nothing of a read-only filesystem, or of one like ``/proc``.
+    """
+    existing = _existing(folder)
+    cause = ""
+    if not existing.is_dir():
+        cause = f"{existing} is no folder"
+    elif not os.access(existing, os.R_OK | os.X_OK):
+        cause = f"you may not look into {existing}"
+    else:
+        try:
+            with TemporaryDirectory(prefix=".imagewright-", dir=existing):
+                pass
+        except OSError as error:
+            cause = f"no folder can be made in {existing}: {(error.strerror or str(error)).lower()}"
+    if cause:
+        raise HostError(
+            what.replace(" ", "-"),
+            f"the {what} cannot be used",
+            where=(f"folder: {folder}",),
+            cause=cause,
+            hint=f"name another one with --{option}",
+            option=option,
+        )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it of which there is something."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder
+
+
 def check_room(prepared: Prepared, work: Path) -> None:
     """Raise HostError if the work folder's filesystem has too little room for what the flavours say they need."""
     needed = RESERVE + sum(flavour.disk_space for flavour in prepared.plan.flavours)
-    existing = work
-    while not os.path.lexists(existing):
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.R_OK | os.X_OK):
-        raise HostError(
-            "work-folder",
-            "the work folder cannot be used",
-            where=(f"folder: {work}",),
-            cause=f"you may not look into {existing}" if existing.is_dir() else f"{existing} is no folder",
-            hint="name another one with --work-dir or --cache-dir",
-        )
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(_existing(work)).free
     if free < needed:
         raise HostError(
             "too-little-space",
@@ -94,6 +125,7 @@ def check_writable(output: Path, suffixes: Sequence[str]) -> None:
             f"no image can be called {name!r}",
             cause="the name has characters that cannot be printed",
             hint="name another file with --output",
+            option="output",
         )
     folder = output.parent
     cause = _obstacle(folder, [passing_name(folder / f"{name}{suffix}").with_suffix(".old") for suffix in suffixes])
@@ -106,6 +138,7 @@ def check_writable(output: Path, suffixes: Sequence[str]) -> None:
             f"the image cannot be written to {folder}",
             cause=cause,
             hint="name another file with --output, or make the folder",
+            option="output",
         )
 
 

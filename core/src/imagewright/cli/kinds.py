@@ -70,6 +70,14 @@ def path(value: str) -> Path:
         raise ValueError("the home folder of that user is not known") from None
 
 
+def output(value: str) -> Path:
+    """The path of a file to write; one that ends with a slash names a folder."""
+    found = path(value)
+    if value.endswith("/"):
+        raise ValueError(f"it names a folder; name a file, such as `{found / 'image'}`")
+    return found
+
+
 def file(value: str) -> Path:
     """The path of a file that exists and can be read."""
     found = path(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,8 @@ def _anchored(setting: Setting, text: str, base: Path | None) -> str:
     if base is None or text.startswith("~"):
         return text
     if setting.of_path:
-        return str(base / text) if text else text
+        # joined as text, since a slash at the end means something
+        return os.path.join(base, text) if text else text
     if setting.name == "override":
         name, equals, folder = text.partition("=")
         if folder and not folder.startswith("~"):
@@ -178,7 +180,10 @@ def _read(path: Path) -> SettingsFile | None:
         raise UsageError("settings-file", f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
-            "settings-file", f"`{path}` is not TOML", cause=str(error), hint="see docs/commands.md for an example"
+            "settings-file",
+            f"`{path}` is not TOML",
+            cause=str(error),
+            hint='texts stand in quotes, lists in brackets: `release = "trixie"`, `type = ["raw", "tar"]`',
         ) from error
     for key in table:
         if key not in SETTINGS:

@@ -36,7 +36,8 @@ _SETTINGS = """\
 _BYTES_PER_INODE = 16384
 _GROUP = 32768 * BLOCK
 _LARGEST_LABEL = 16
-_SMALLEST = 8 * MIB
+SMALLEST = 8 * MIB
+"""Bytes of the smallest filesystem that is made."""
 
 
 def make(
@@ -67,7 +68,7 @@ def make(
         )
     content = content_of(source) if source is not None else Content(data=0, inodes=1)
     inodes = _inodes(size, content)
-    if size < _SMALLEST or content.data + overhead(size, inodes) > size:
+    if size < SMALLEST or content.data + overhead(size, inodes) > size:
         raise too_small(content, size)
     # The wall clock must not be seen, and 0 means "not given" to e2fsprogs.
     moment = max(1, epoch)
@@ -103,7 +104,7 @@ def overhead(size: int, inodes: int) -> int:
 
 def smallest(content: Content) -> int:
     """The size in bytes of the smallest filesystem that surely holds ``content``."""
-    size = max(_SMALLEST, content.data)
+    size = max(SMALLEST, content.data)
     for _ in range(50):
         needed = sizes.aligned(content.data + overhead(size, _inodes(size, content)))
         if needed <= size:

@@ -42,6 +42,12 @@ def show(size: int) -> str:
     return f"{hundredths / 100:g} GiB"
 
 
+def asked(size: int) -> str:
+    """``0.001 GiB``: what the user gave as ``--image-size``, in bytes, as they gave it."""
+    # whole bytes are a little less than the decimals that were given
+    return f"{round(size / GIB, 6):g} GiB"
+
+
 def aligned(size: int) -> int:
     """``size`` rounded up to whole MiB."""
     return -(-size // MIB) * MIB
@@ -64,6 +70,18 @@ def layout_overhead(layout: Layout | None) -> int:
     return 2 * MIB + sum(aligned(partition.size) for partition in layout.partitions if partition.role != "root")
 
 
+def check_requested(requested: int, least: int) -> None:
+    """Raise PlanError if ``--image-size`` is less than what a disk of this layout has without any content."""
+    if requested < least:
+        raise PlanError(
+            "image-too-small",
+            f"No image fits into {asked(requested)}",
+            where=(f"its partitions and the smallest filesystem: {show(least)}",),
+            hint=_larger(least),
+            option="image-size",
+        )
+
+
 def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) -> int:
     """The size of the disk in bytes, a multiple of a MiB.
 
@@ -77,14 +95,14 @@ def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) ->
         if least and minimum > size:
             raise _conflict(
                 _says(least, "at least", minimum),
-                f"--image-size asks for {show(requested)}",
+                f"--image-size asks for {asked(requested)}",
                 _larger(minimum),
                 "image-size",
             )
         for bound in bounds:
             if bound[2].maximum is not None and size > bound[2].maximum:
                 raise _conflict(
-                    f"--image-size asks for {show(requested)}",
+                    f"--image-size asks for {asked(requested)}",
                     _says(bound, "at most", bound[2].maximum),
                     f"give --image-size {_gib(bound[2].maximum)} or less",
                     "image-size",
@@ -92,8 +110,8 @@ def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) ->
         if content is not None and content > size:
             raise PlanError(
                 "image-too-small",
-                f"The image's content does not fit into {show(requested)}",
-                where=(f"content: {show(content)}", f"--image-size asks for {show(requested)}"),
+                f"The image's content does not fit into {asked(requested)}",
+                where=(f"content: {show(content)}", f"--image-size asks for {asked(requested)}"),
                 hint=_larger(content + reserve(content)),
                 option="image-size",
             )

@@ -140,7 +140,9 @@ class _Selecting:
         return edges
 
     def _unfulfilled(self, name: str, loaded: Loaded) -> PlanError:
-        near = get_close_matches(name, self._survey.names, n=2)
+        # a name that is merely alike would send the reader the wrong way, and nobody requires themselves
+        others = [other for other in self._survey.names if other != loaded.name]
+        near = get_close_matches(name, others, n=2, cutoff=0.8)
         where = [f"required by: {loaded.origin}"]
         return PlanError(
             "requirement-missing",

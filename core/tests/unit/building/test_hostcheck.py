@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from imagewright.building.hostcheck import check_writable, source_date_epoch
+from imagewright.building.hostcheck import check_usable, check_writable, source_date_epoch
 from imagewright.errors import HostError, UsageError
 
 SUFFIXES = (".tar", ".manifest.json", ".sha256")
@@ -15,13 +17,18 @@ def test_a_folder_that_takes_files_is_no_obstacle(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "cause"),
-    [("gone/web", "there is no such folder"), ("file/web", "not a directory"), ("w" * 240, "file name too long")],
+    [
+        ("gone/web", "there is no such folder"),
+        ("file/web", "that is no folder"),
+        ("file/below/web", "not a directory"),
+        ("w" * 240, "file name too long"),
+    ],
 )
 def test_an_output_that_cannot_be_is_found_early(tmp_path, name, cause):
     (tmp_path / "file").write_text("")
     with pytest.raises(HostError) as caught:
         check_writable(tmp_path / name, SUFFIXES)
-    assert cause in caught.value.cause or caught.value.cause == "that is no folder"
+    assert caught.value.cause == cause
 
 
 def test_a_folder_where_an_artefact_goes_is_found_early(tmp_path):
@@ -46,3 +53,17 @@ def test_a_source_date_epoch_that_is_no_moment_names_the_variable(text):
 def test_a_source_date_epoch_is_taken_and_an_empty_one_is_none():
     assert source_date_epoch({"SOURCE_DATE_EPOCH": "1700000000"}) == 1700000000
     assert source_date_epoch({"SOURCE_DATE_EPOCH": ""}) is None
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "/proc"])
+def test_a_filesystem_that_takes_no_folders_is_found_early_and_named(folder):
+    with pytest.raises(HostError) as caught:
+        check_usable(Path(folder), "work folder", "work-dir")
+    assert caught.value.cause.startswith("no folder can be made in /proc: ")
+    assert caught.value.hint == "name another one with --work-dir"
+    assert caught.value.option == "work-dir"
+
+
+def test_asking_whether_a_folder_is_usable_leaves_nothing(tmp_path):
+    check_usable(tmp_path / "new" / "deep", "work folder", "work-dir")
+    assert list(tmp_path.iterdir()) == []

@@ -28,8 +28,8 @@ LATE = [
     ("IMAGEWRIGHT_TYPE", "qcow"),
     ("IMAGE_TYPE", "qcow"),
     ("IMAGE_TYPE", ","),
-    ("IMAGEWRIGHT_OUTPUT", "/"),
-    ("IMAGE_NAME", "/"),
+    ("IMAGEWRIGHT_OUTPUT", "."),
+    ("IMAGE_NAME", "."),
     ("IMAGEWRIGHT_RELEASE", "nowhere"),
     ("RELEASE", "nowhere"),
     ("FLAVOURS_PATH", "/nonexistent"),
@@ -55,7 +55,7 @@ def test_the_default_operating_system_names_its_variable(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ['type = "qcow"', 'output = "/"', 'release = "nowhere"', 'skip = "vm:install/10-nothing"', "[set.vm]\nnothing = 1"],
+    ['type = "qcow"', 'output = "."', 'release = "nowhere"', 'skip = "vm:install/10-nothing"', "[set.vm]\nnothing = 1"],
 )
 def test_a_value_that_is_refused_late_names_its_file(tmp_path, line):
     (tmp_path / "imagewright.toml").write_text(line)

@@ -16,6 +16,9 @@ RELEASE = SETTINGS["release"]
 ANCESTORS = {
     "arch": "ARCH",
     "cloud-images": "CLOUD_IMAGES",
+    "kernel-version": "KERNEL_VERSION",
+    "module-root": "MODULE_ROOT",
+    "busybox": "BUSYBOX",
     "base-image-file": "BASE_IMAGE_FILE",
     "release": "RELEASE",
     "output": "IMAGE_NAME",
@@ -187,6 +190,17 @@ def test_a_relative_path_in_a_file_is_relative_to_the_file(tmp_path):
     assert value_of("override", files=files)[0] == (("vm", tmp_path / "mine"),)
 
 
+@pytest.mark.parametrize("given", ["out/", "/out/", "~/"])
+def test_an_output_that_ends_with_a_slash_names_a_folder_wherever_it_is_given(given):
+    for source in (
+        {"flags": {"output": given}},
+        {"environment": {"IMAGE_NAME": given}},
+        {"files": [settings_file("/f", f'output = "{given}"')]},
+    ):
+        with pytest.raises(UsageError, match="it names a folder; name a file, such as"):
+            value_of("output", **source)
+
+
 def test_the_project_file_is_stronger_than_the_users_and_either_may_be_missing(tmp_path):
     user = tmp_path / "user.toml"
     assert read_files(tmp_path, user) == ()
@@ -211,6 +225,9 @@ def test_a_file_that_is_not_toml_is_named(tmp_path, content):
     with pytest.raises(UsageError, match="not TOML") as failure:
         read_files(tmp_path, tmp_path / "none")
     assert failure.value.cause
+    # what the hint shows must be what it calls for
+    lines = [line for line in failure.value.hint.split("`") if "=" in line]
+    assert [tomllib.loads(line) for line in lines] == [{"release": "trixie"}, {"type": ["raw", "tar"]}]
 
 
 def test_the_value_of_a_malformed_parameter_is_not_shown():

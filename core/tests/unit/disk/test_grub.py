@@ -111,6 +111,7 @@ def test_a_damaged_core_fails_with_what_grub_mkimage_said(tmp_path: Path) -> Non
     assert caught.value.where
 
 
+@needs_grub
 @pytest.mark.skipif(shutil.which("grub-script-check") is None, reason="the host has no grub-script-check")
 def test_the_script_that_finds_the_root_filesystem_is_one_that_grub_reads(target: Path, tmp_path: Path) -> None:
     image = grub.efi_image(str(target), UUID, 1, tmp_path)

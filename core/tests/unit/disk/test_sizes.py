@@ -192,3 +192,19 @@ def test_the_other_partitions_and_both_tables_are_overhead() -> None:
 )
 def test_sizes_are_never_shown_smaller_than_they_are(size: int, text: str) -> None:
     assert sizes.show(size) == text
+
+
+def test_an_image_size_that_holds_no_image_at_all_is_said_as_it_was_given() -> None:
+    sizes.check_requested(8 * MIB, 8 * MIB)
+    with pytest.raises(PlanError) as caught:
+        sizes.check_requested(GIB // 1000, 8 * MIB)
+    assert caught.value.message == "No image fits into 0.001 GiB"
+    assert caught.value.hint.startswith("give --image-size 0.01 or more")
+    assert caught.value.option == "image-size"
+
+
+@pytest.mark.parametrize("given", [1.001, 0.25, 2, 0.0625])
+def test_the_size_that_was_asked_for_is_shown_without_rounding(given: float) -> None:
+    with pytest.raises(PlanError) as caught:
+        sizes.fold((), 3 * GIB, int(given * GIB))
+    assert f"--image-size asks for {given:g} GiB" in caught.value.where

@@ -115,6 +115,15 @@ def test_a_requirement_that_is_nowhere(shelf):
     )
 
 
+@pytest.mark.parametrize("other", ["cloud-init", "webb-server", "web"])
+def test_a_name_that_is_merely_alike_or_the_flavours_own_is_no_proposal(shelf, other):
+    shelf.system()
+    shelf.flavour("web", 'requires = ["cloud-image"]' if other == "cloud-init" else 'requires = ["webb"]')
+    if other != "web":
+        shelf.flavour(other)
+    assert "hint: name a flavour that provides" in message(shelf, PlanError, "web")
+
+
 def test_the_same_step_id_from_two_flavours_names_both(shelf):
     shelf.system()
     shelf.flavour("one", **{"install.d/10-a": SCRIPT})
@@ -139,8 +148,7 @@ def test_a_skip_of_no_step_with_the_nearest(shelf):
 def test_a_search_path_that_does_not_exist(shelf):
     shelf.paths.append(shelf.root / "absent")
     assert message(shelf, UsageError, "web") == (
-        "`ROOT/absent` on the flavour search path does not exist\n"
-        "hint: make the folder or take it off the path"
+        "`ROOT/absent` on the flavour search path does not exist\nhint: make the folder or take it off the path"
     )
 
 
