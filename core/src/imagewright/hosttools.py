@@ -111,6 +111,9 @@ TOOLS: tuple[Tool, ...] = (
     _tool("sgdisk", "gdisk", "checks the partition tables of the tests", Purpose.CHECKS),
     _tool("mkfs.xfs", "xfsprogs", "makes images that the tests take kernels out of", Purpose.CHECKS),
     _tool("mkfs.btrfs", "btrfs-progs", "makes images that the tests take kernels out of", Purpose.CHECKS),
+    _tool("gpg-agent", "gpg-agent", "makes the keys of these repositories", Purpose.CHECKS),
+    _tool("zsh", "zsh", "is a shell whose completion is tested", Purpose.CHECKS),
+    _tool("fish", "fish", "is a shell whose completion is tested", Purpose.CHECKS),
     _tool("busybox", "busybox", "runs the init of ramdisks in the tests", Purpose.CHECKS),
     _tool("ip", "iproute2", "makes the networks of the tests", Purpose.CHECKS),
 )
