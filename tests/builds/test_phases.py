@@ -238,6 +238,30 @@ def test_a_step_can_be_switched_off(image_kit: ImageKit) -> None:
     assert any("install/10-a" in skipped for skipped in built.manifest["plan"]["skipped"])
 
 
+def test_the_indexes_are_refreshed_behind_what_pre_install_names(image_kit: ImageKit) -> None:
+    own = (
+        "#!/bin/sh\nset -eu\nmkdir /srv\ncp -a /usr/lib/toypm/repository /srv/packages\ncd /srv/packages\n"
+        "mkdir -p usr/share && echo new >usr/share/new && tar -cf new_1.0.tar usr/share/new\n"
+        'echo "new 1.0 $(sha256sum new_1.0.tar | cut -d" " -f1)" >>index\n'
+        "echo \"repository='/srv/packages'\" >>/etc/toypm.conf\n"
+    )
+    image_kit.flavour("sources", {"pre-install.d/50-sources": own, "flavour.toml": 'packages = ["new"]\n'})
+    built = image_kit.build("sources")
+    assert built.packages["new"] == "1.0"
+    assert built.read("usr/share/new") == "new\n"
+
+
+def test_a_flavour_of_ones_own_replaces_another_and_the_manifest_says_so(image_kit: ImageKit) -> None:
+    image_kit.flavour("greeting", {"install.d/50-greet": "#!/bin/sh\necho theirs >/etc/motd\n"})
+    own = image_kit.folder / "own"
+    (own / "install.d").mkdir(parents=True)
+    (own / "install.d/50-greet").write_text("#!/bin/sh\necho mine >/etc/motd\n")
+    (own / "install.d/50-greet").chmod(0o755)
+    built = image_kit.build("greeting", overrides=(("greeting", own),))
+    assert built.read("etc/motd") == "mine\n"
+    assert built.manifest["plan"]["overridden"] == [{"flavour": "greeting", "place": str(own)}]
+
+
 def test_packages_named_by_the_user_join_the_transaction(image_kit: ImageKit) -> None:
     built = image_kit.build(packages=("mail", "hello"))
     assert {"mail", "hello", "greeting"} <= set(built.packages)

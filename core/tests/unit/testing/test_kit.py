@@ -79,3 +79,22 @@ def test_the_kit_leaves_its_folders_removable(tmp_path: Path) -> None:
         (kit.cache / "packages/archive").write_text("")
     assert not any(kit.cache.iterdir())
     assert not any(kit.work.iterdir())
+
+
+def test_an_image_of_another_operating_system_is_built_once_and_kept_while_nothing_changes(
+    image_kit: ImageKit, tmp_path: Path
+) -> None:
+    folder = tmp_path / "elsewhere"
+    script = folder / "rootlet/root.d/10-root"
+    script.parent.mkdir(parents=True)
+    (folder / "rootlet/flavour.toml").write_text('provides = ["operating-system"]\n')
+    for word in ("one", "two"):
+        script.write_text(f'#!/bin/sh\nset -eu\nmkdir "$TARGET_ROOT/etc"\necho {word} >"$TARGET_ROOT/etc/word"\n')
+        script.chmod(0o755)
+        options = {"operating_system": "", "skip_base": True, "flavour_path": (folder,), "types": "tar"}
+        first = image_kit.build("rootlet", **options)
+        again = image_kit.build("rootlet", **options)
+        assert "root/10-root" in first.steps
+        assert again.steps == ()
+        assert (again.path("tar"), again.seconds) == (first.path("tar"), first.seconds)
+        assert again.read("etc/word") == f"{word}\n"
