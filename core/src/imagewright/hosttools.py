@@ -85,6 +85,8 @@ TOOLS: tuple[Tool, ...] = (
     _tool("mmd", "mtools", "fills the EFI system partition without mounting it"),
     _tool("grub-mkimage", "grub-common", "makes the boot loader"),
     _tool("qemu-img", "qemu-utils", "writes qcow2 images"),
+    _tool("gpgv", "gpgv", "checks who signed a cloud image"),
+    _tool("unsquashfs", "squashfs-tools", "unpacks cloud images in the form of squashfs"),
     _tool("qemu-system-x86_64", "qemu-system-x86", "runs images", Purpose.BOOT),
     _tool(
         "OVMF",
@@ -107,6 +109,7 @@ TOOLS: tuple[Tool, ...] = (
     _tool("tgtd", "tgt", "offers disks over iSCSI to the tests", Purpose.CHECKS),
     _tool("tgtadm", "tgt", "offers disks over iSCSI to the tests", Purpose.CHECKS),
     _tool("shellcheck", "shellcheck", "checks hook scripts", Purpose.CHECKS),
+    _tool("gpg", "gpg", "signs the images of the tests", Purpose.CHECKS),
     _tool("e2fsck", "e2fsprogs", "checks the filesystems of the tests", Purpose.CHECKS),
     _tool("sgdisk", "gdisk", "checks the partition tables of the tests", Purpose.CHECKS),
     _tool("mkfs.xfs", "xfsprogs", "makes images that the tests take kernels out of", Purpose.CHECKS),

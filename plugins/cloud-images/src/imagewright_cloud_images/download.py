@@ -21,7 +21,6 @@ from imagewright.types import GIB
 
 from imagewright_cloud_images.locating import without_login
 
-CHUNK = 2**18
 SMALL = 4 * 2**20
 """Bytes that a list of sums or a signature may have."""
 
@@ -30,7 +29,9 @@ _RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/")
 
 
 class _Interrupted(Exception):
-    """An attempt failed in a way that another may not."""
+    """An attempt failed in a way that another may not; ``progress`` says whether it brought something."""
+
+    progress = False
 
 
 class NotThere(StepFailed):
@@ -105,7 +106,7 @@ class Downloader:
         """The content of a small file. Raises NotThere, StepFailed."""
         found = bytearray()
 
-        def attempt() -> bool:
+        def attempt() -> None:
             found.clear()
             with self._asked(address, 0) as response:
                 for piece in self._pieces(response):
@@ -115,7 +116,6 @@ class Downloader:
                             "download-failed",
                             f"{without_login(address)} has more than {SMALL // 2**20} MiB, which no such file has",
                         )
-            return False
 
         self._patiently(address, attempt)
         return bytes(found)
@@ -126,52 +126,49 @@ class Downloader:
         Who calls checks the digest. Raises NotThere, StepFailed; HostError if the file does not fit on the disk.
         """
 
-        def attempt() -> bool:
+        def attempt() -> None:
             have = path.stat().st_size if path.exists() else 0
             before = have
-            with self._asked(address, have) as response:
-                if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    # all of it is there, or what is there is something else, which the digest will say
-                    return False
-                if have and response.status_code != httpx.codes.PARTIAL_CONTENT:
-                    self._report("the server does not continue files; beginning anew")
-                    have = before = 0
-                total = have + int(response.headers.get("Content-Length", 0) or 0)
-                _check_room(path.parent, total - have)
-                shown = _Progress(self._report, total)
-                try:
+            try:
+                with self._asked(address, have) as response:
+                    if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                        return  # all of it is there, or it is something else, as the digest will say
+                    if have and response.status_code != httpx.codes.PARTIAL_CONTENT:
+                        self._report("the server does not continue files; beginning anew")
+                        have = before = 0
+                    total = have + int(response.headers.get("Content-Length", 0) or 0)
+                    _check_room(path.parent, total - have)
+                    shown = _Progress(self._report, total)
                     with path.open("r+b" if have else "wb") as file:
                         file.seek(have)
                         for piece in self._pieces(response):
                             file.write(piece)
                             have += len(piece)
                             shown.at(have)
-                except _Interrupted as error:
-                    if have > before:
-                        error.args = (*error.args, "progress")
-                    raise
-                shown.at(have, end=True)
-            return True
+                    shown.at(have, end=True)
+            except _Interrupted as error:
+                error.progress = have - before >= self._patience.least
+                raise
 
         self._patiently(address, attempt)
 
-    def _patiently(self, address: str, attempt: Callable[[], bool]) -> None:
+    def _patiently(self, address: str, attempt: Callable[[], None]) -> None:
         """Try until it works, or until so many attempts in a row have brought nothing."""
         failures = 0
         while True:
             try:
                 attempt()
             except _Interrupted as error:
-                failures = 1 if "progress" in error.args[1:] else failures + 1
+                failures = 1 if error.progress else failures + 1
                 if failures >= self._patience.attempts:
                     raise StepFailed(
                         "download-failed",
-                        f"{without_login(address)} cannot be fetched: {error.args[0]}",
+                        f"{without_login(address)} cannot be fetched: {error}",
                         cause=f"{failures} attempts in a row brought nothing",
                         hint="try again later: what has come is kept and continued",
                     ) from error
                 pause = min(self._patience.pause * 2 ** (failures - 1), self._patience.longest_pause)
-                self._report(f"{error.args[0]}; trying again in {pause:.0f} s")
+                self._report(f"{error}; trying again in {pause:.0f} s")
                 time.sleep(pause)
             else:
                 return
@@ -218,7 +215,7 @@ class Downloader:
     def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
         """The body; a server that keeps a trickle going is one that stalls."""
         begun, came = time.monotonic(), 0
-        for piece in response.iter_raw(CHUNK):
+        for piece in response.iter_raw():
             yield piece
             came += len(piece)
             now = time.monotonic()

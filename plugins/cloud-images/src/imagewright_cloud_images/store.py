@@ -101,12 +101,12 @@ class Store:
         notes = [json.loads(path.read_text()) for path in self._notes.glob("*.json")]
         wanted = {note.get("digest") for note in notes}
         now = time.time()
-        for image in self._images.iterdir():
-            digest = image.name.removesuffix(".seal")
-            seal = self._seal(digest)
-            last = seal.stat().st_mtime if seal.exists() else image.stat().st_mtime
-            if digest not in wanted and now - last > _KEPT:
+        for image in [path for path in self._images.iterdir() if path.suffix != ".seal"]:
+            seal = self._seal(image.name)
+            last = (seal if seal.exists() else image).stat().st_mtime
+            if image.name not in wanted and now - last > _KEPT:
                 image.unlink(missing_ok=True)
+                seal.unlink(missing_ok=True)
         for part in self._parts.iterdir():
             if now - part.stat().st_mtime > _PARTS_KEPT and not part.name.endswith(".lock"):
                 part.unlink(missing_ok=True)

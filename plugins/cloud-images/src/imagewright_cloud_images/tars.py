@@ -9,6 +9,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any, cast
 
 import zstandard
@@ -45,13 +46,18 @@ def decompressed(file: IO[bytes], how: str) -> IO[bytes]:
 
 def members(stream: IO[bytes]) -> Iterator[Member]:
     """The archive's members; the content of one is gone when the next is asked for. Raises Damaged."""
-    try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
-            for info in archive:
-                yield _member(archive, info)
+    with _damage(), tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
+        for info in archive:
+            yield _member(archive, info)
         # a compressed stream may be cut off behind the archive's end, and its check sum comes last
         while stream.read(CHUNK):
             pass
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
     except _DAMAGE as error:
         raise Damaged(f"the archive is damaged ({error})") from error
 
@@ -118,7 +124,8 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]
     stream = archive.extractfile(info)
     left = info.size
     while left > 0:
-        data = stream.read(min(left, CHUNK)) if stream else b""
+        with _damage():
+            data = stream.read(min(left, CHUNK)) if stream else b""
         if not data:
             raise Damaged("the archive ends in the middle of a file")
         left -= len(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -102,14 +103,12 @@ def _readable() -> Iterator[None]:
     try:
         with damaged("the image"):
             yield
-    except OSError:
-        raise
     except ImageUnreadable as error:
         raise _unreadable(error.message.rpartition(" cannot be read: ")[2]) from error
     except Damaged as error:
-        # a full disk is no damage
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from error
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise cause from error
         raise _unreadable(str(error)) from error
 
 

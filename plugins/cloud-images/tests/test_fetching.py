@@ -1,0 +1,493 @@
+"""What is fetched, from a server that answers well and from servers that do not."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from imagewright.api import CallContext
+from imagewright.errors import HostError, ImagewrightError, StepFailed, UsageError
+from imagewright_cloud_images import download
+from imagewright_cloud_images.fetching import fetch
+from imagewright_cloud_images.releases import KEYRING, names_of
+from imagewright_cloud_images.signatures import key_of
+
+from .conftest import FOLDER, NAME, RELEASE, Cloud, CloudServer, Handler, Key, make_key, serving
+
+IMAGE = f"{FOLDER}/{NAME}"
+
+
+@dataclass(kw_only=True)
+class Caller:
+    """Calls the step as a build does."""
+
+    cache: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def fetch(self, cloud: Cloud, *, offline: bool = False, **changes: str) -> Mapping[str, str]:
+        arguments = {
+            "folder": cloud.folder,
+            "names": " ".join(names_of(RELEASE, "amd64")),
+            "keyring": str(cloud.key.keyring),
+            "digest": "",
+            "file": "",
+            "certificate": "",
+        }
+        context = CallContext(
+            target_root=None,
+            environment=self.environment,
+            cache=self.cache,
+            report=self.lines.append,
+            offline=offline,
+        )
+        return fetch(context, **{**arguments, **changes})
+
+    def kept(self) -> list[str]:
+        """The digests of the images in the cache."""
+        folder = self.cache / "images"
+        return sorted(path.name for path in folder.iterdir() if path.suffix != ".seal") if folder.exists() else []
+
+    def content(self, found: Mapping[str, str]) -> bytes:
+        return (self.cache / "images" / found["base image"].removeprefix("sha256:")).read_bytes()
+
+    @property
+    def log(self) -> str:
+        return "\n".join(self.lines)
+
+
+@pytest.fixture
+def caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    quick = functools.partial(download.Patience, stall=0.4, pause=0.01, attempts=3)
+    monkeypatch.setattr(download, "Patience", quick)
+    return Caller(cache=tmp_path / "cache")
+
+
+def refused(caller: Caller, cloud: Cloud, match: str, kind: type[ImagewrightError] = StepFailed, **changes: str) -> str:
+    """The error's text; nothing may be kept."""
+    with pytest.raises(kind, match=match) as caught:
+        caller.fetch(cloud, **changes)
+    assert caller.kept() == []
+    assert not list((caller.cache / "notes").glob("*"))
+    return str(caught.value)
+
+
+def first(times: int, path: str, answer: Callable[[Handler], object]) -> Callable[[Handler], bool]:
+    """An action that answers the first so many questions for a path."""
+    left = [times]
+
+    def act(handler: Handler) -> bool:
+        if handler.path != path or not left[0]:
+            return False
+        left[0] -= 1
+        answer(handler)
+        return True
+
+    return act
+
+
+# -- what is asked for, and what vouches for it
+
+
+def test_the_image_comes_with_its_digest_its_place_and_who_signed_it(caller: Caller, cloud: Cloud) -> None:
+    found = caller.fetch(cloud)
+    assert found == {
+        "base image": f"sha256:{cloud.digest}",
+        "base image from": f"{cloud.folder}/{NAME}",
+        "base image signed by": cloud.key.fingerprint,
+    }
+    assert caller.content(found) == cloud.server.files[IMAGE]
+    assert (caller.cache / "images" / cloud.digest).stat().st_mode & 0o777 == 0o644
+    assert "100 %" in caller.log
+
+
+def test_an_old_release_has_its_root_tree_compressed_by_gzip(caller: Caller, cloud: Cloud) -> None:
+    name = NAME.replace(".tar.xz", ".tar.gz")
+    cloud.publish(b"of old", name)
+    assert caller.fetch(cloud)["base image from"].endswith(name)
+
+
+def test_a_list_without_the_image_says_which_images_it_has(caller: Caller, cloud: Cloud) -> None:
+    cloud.publish(b"x", "resolute-server-cloudimg-arm64-root.tar.xz")
+    assert "arm64" in refused(caller, cloud, "has no resolute-server-cloudimg-amd64-root.tar.xz and no ")
+
+
+def test_an_image_that_is_as_it_was_is_not_fetched_again(caller: Caller, cloud: Cloud) -> None:
+    assert caller.fetch(cloud) == caller.fetch(cloud)
+    assert cloud.server.count(NAME) == 1
+    assert cloud.server.count("SHA256SUMS") == 2
+
+
+def test_a_new_image_is_taken_as_soon_as_the_server_has_it(caller: Caller, cloud: Cloud) -> None:
+    old = caller.fetch(cloud)
+    cloud.publish(b"a newer one " * 1000)
+    new = caller.fetch(cloud)
+    assert new["base image"] != old["base image"]
+    assert caller.content(new).startswith(b"a newer one")
+
+
+def test_an_image_that_nothing_leads_to_goes_a_day_after_its_last_use(caller: Caller, cloud: Cloud) -> None:
+    old = caller.fetch(cloud)["base image"].removeprefix("sha256:")
+    cloud.publish(b"new")
+    caller.fetch(cloud)
+    assert old in caller.kept()
+    seal = caller.cache / "images" / f"{old}.seal"
+    os.utime(seal, (time.time() - 90_000,) * 2)
+    caller.fetch(cloud)
+    assert caller.kept() == [cloud.digest]
+
+
+def test_an_image_that_was_damaged_in_the_cache_is_fetched_again(caller: Caller, cloud: Cloud) -> None:
+    found = caller.fetch(cloud)
+    (caller.cache / "images" / cloud.digest).write_bytes(b"rot")
+    assert caller.content(caller.fetch(cloud)) == cloud.server.files[IMAGE]
+    assert caller.fetch(cloud) == found
+
+
+def test_sums_signed_by_a_stranger_stop_the_build(caller: Caller, cloud: Cloud, keys: tuple[Key, Key]) -> None:
+    cloud.publish(b"forged", key=keys[1])
+    refused(caller, cloud, "is not good: the keyring lacks the key")
+    assert cloud.server.count(NAME) == 0
+
+
+def test_sums_that_were_changed_after_they_were_signed_stop_the_build(caller: Caller, cloud: Cloud) -> None:
+    cloud.server.files[f"{FOLDER}/SHA256SUMS"] += f"{'1' * 64} *evil\n".encode()
+    refused(caller, cloud, "the sums are not those that were signed")
+
+
+@pytest.mark.parametrize("signature", [b"", b"no signature", b"<html>login</html>"])
+def test_what_is_no_signature_stops_the_build(caller: Caller, cloud: Cloud, signature: bytes) -> None:
+    cloud.server.files[f"{FOLDER}/SHA256SUMS.gpg"] = signature
+    refused(caller, cloud, "it is no OpenPGP signature")
+
+
+def test_a_key_past_its_date_stops_the_build(caller: Caller, cloud: Cloud, tmp_path: Path) -> None:
+    home = Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
+    key = make_key(home / "k", "Short Lived", "seconds=1")
+    cloud.publish(b"x", key=key)
+    time.sleep(2)
+    refused(caller, cloud, "is not good", keyring=str(key.keyring))
+
+
+def test_sums_without_a_signature_stop_the_build(caller: Caller, cloud: Cloud) -> None:
+    del cloud.server.files[f"{FOLDER}/SHA256SUMS.gpg"]
+    refused(caller, cloud, "there is no .*SHA256SUMS.gpg")
+
+
+def test_an_unknown_release_is_told_from_an_unhelpful_server(caller: Caller, cloud: Cloud) -> None:
+    folder = cloud.folder.replace(RELEASE, "potato")
+    assert "--release" in refused(caller, cloud, "there is no .*potato/current/SHA256SUMS", folder=folder)
+
+
+def test_a_keyring_in_ascii_form_serves_too(caller: Caller, cloud: Cloud, tmp_path: Path) -> None:
+    armoured = tmp_path / "key.asc"
+    argv = ["gpg", "--homedir", str(cloud.key.home), "--batch", "--armor", "--export", "--output", str(armoured)]
+    subprocess.run(argv, check=True, capture_output=True)
+    assert key_of(armoured) == cloud.key.keyring.read_bytes()
+    assert caller.fetch(cloud, keyring=str(armoured))["base image signed by"] == cloud.key.fingerprint
+
+
+def test_a_keyring_that_is_not_there_is_named(caller: Caller, cloud: Cloud, tmp_path: Path) -> None:
+    refused(caller, cloud, "absent.gpg cannot be read: |absent.gpg", UsageError, keyring=str(tmp_path / "absent.gpg"))
+
+
+def test_the_keyring_that_is_shipped_holds_the_key_of_the_documents() -> None:
+    home = Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
+    argv = ["gpg", "--homedir", str(home), "--show-keys", "--with-colons", str(KEYRING)]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    found = [line.split(":")[9] for line in done.stdout.splitlines() if line.startswith("fpr")]
+    assert found == ["D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81", "4A3CE3CD565D7EB5C810E2B97FF3F408476CF100"]
+
+
+def test_with_a_digest_nobody_needs_to_sign(caller: Caller, cloud: Cloud) -> None:
+    found = caller.fetch(cloud, digest=cloud.digest, names=NAME)
+    assert found["base image signed by"] == "nobody"
+    caller.fetch(cloud, digest=cloud.digest, names=NAME)
+    assert cloud.server.asked == [(IMAGE, "")]
+
+
+def test_another_digest_stops_the_build(caller: Caller, cloud: Cloud) -> None:
+    refused(caller, cloud, "not the image that its digest names", digest="5" * 64, names=NAME)
+    assert not [path for path in (caller.cache / "parts").iterdir() if path.suffix != ".lock"]
+
+
+# -- servers that are no help
+
+
+def test_an_image_that_is_not_the_one_of_the_sums_stops_the_build(caller: Caller, cloud: Cloud) -> None:
+    cloud.server.files[IMAGE] = b"something else"
+    refused(caller, cloud, "not the image that its digest names")
+
+
+def test_a_download_that_breaks_off_is_continued(caller: Caller, cloud: Cloud) -> None:
+    content = cloud.server.files[IMAGE]
+    cloud.server.actions.append(first(1, IMAGE, lambda handler: handler.give(content, cut=100_000)))
+    assert caller.content(caller.fetch(cloud)) == content
+    assert [wanted for path, wanted in cloud.server.asked if path == IMAGE] == ["", "bytes=100000-"]
+
+
+def test_a_server_that_does_not_continue_files_is_asked_for_the_whole(caller: Caller, cloud: Cloud) -> None:
+    content = cloud.server.files[IMAGE]
+    cloud.server.ranges = False
+    cloud.server.actions.append(first(1, IMAGE, lambda handler: handler.give(content, cut=100_000)))
+    assert caller.content(caller.fetch(cloud)) == content
+    assert "does not continue files" in caller.log
+
+
+def test_a_later_build_continues_where_a_failed_one_stopped(caller: Caller, cloud: Cloud) -> None:
+    content = cloud.server.files[IMAGE]
+    answers = [first(1, IMAGE, lambda handler: handler.give(content, cut=200_000))]
+    answers.append(first(9, IMAGE, lambda handler: handler.send_error(503)))
+    cloud.server.actions += answers
+    refused(caller, cloud, "the server answers 503")
+    cloud.server.actions.clear()
+    assert caller.content(caller.fetch(cloud)) == content
+    assert cloud.server.asked[-1] == (IMAGE, "bytes=200000-")
+
+
+def test_a_beginning_that_is_something_else_is_thrown_away(caller: Caller, cloud: Cloud) -> None:
+    (caller.cache / "parts").mkdir(parents=True)
+    (caller.cache / "parts" / cloud.digest).write_bytes(b"rot" * 1000)
+    assert caller.content(caller.fetch(cloud)) == cloud.server.files[IMAGE]
+    assert "from its beginning" in caller.log
+
+
+def test_a_beginning_that_is_too_long_is_thrown_away(caller: Caller, cloud: Cloud) -> None:
+    (caller.cache / "parts").mkdir(parents=True)
+    (caller.cache / "parts" / cloud.digest).write_bytes(bytes(len(cloud.server.files[IMAGE]) + 1))
+    assert caller.content(caller.fetch(cloud)) == cloud.server.files[IMAGE]
+
+
+def test_a_server_that_stalls_is_asked_again(caller: Caller, cloud: Cloud) -> None:
+    def stall(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b"some")
+        handler.wfile.flush()
+        time.sleep(1)
+
+    cloud.server.actions.append(first(1, f"{FOLDER}/SHA256SUMS", stall))
+    caller.fetch(cloud)
+    assert "nothing came for 0.4 s" in caller.log
+
+
+def test_a_server_that_keeps_a_trickle_going_stalls(caller: Caller, cloud: Cloud) -> None:
+    def trickle(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(10**6))
+        handler.end_headers()
+        for _ in range(100):
+            handler.wfile.write(b".")
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    cloud.server.actions.append(first(9, IMAGE, trickle))
+    begun = time.monotonic()
+    text = refused(caller, cloud, "only [0-9]+ bytes came")
+    assert "attempts in a row" in text or "brought nothing" in text
+    assert time.monotonic() - begun < 8
+
+
+def test_an_endless_list_of_sums_is_refused(caller: Caller, cloud: Cloud) -> None:
+    cloud.server.files[f"{FOLDER}/SHA256SUMS"] = b"#" * 5_000_000
+    refused(caller, cloud, "which no such file has")
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_a_server_in_trouble_is_asked_again(caller: Caller, cloud: Cloud, status: int) -> None:
+    cloud.server.actions.append(first(2, IMAGE, lambda handler: handler.send_error(status)))
+    caller.fetch(cloud)
+    assert cloud.server.count(NAME) == 3
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_refuses_is_not_asked_again(caller: Caller, cloud: Cloud, status: int) -> None:
+    cloud.server.actions.append(first(9, IMAGE, lambda handler: handler.send_error(status)))
+    refused(caller, cloud, f"the server answers {status}")
+    assert cloud.server.count(NAME) == 1
+
+
+def test_a_server_that_is_not_there_is_named(caller: Caller, cloud: Cloud) -> None:
+    refused(caller, cloud, "127.0.0.1:1/.*refused", folder="http://127.0.0.1:1/x")
+
+
+def test_redirections_are_followed_and_told(caller: Caller, cloud: Cloud) -> None:
+    def elsewhere(handler: Handler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "/mirror/image")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    cloud.server.files["/mirror/image"] = cloud.server.files[IMAGE]
+    cloud.server.actions.append(first(9, IMAGE, elsewhere))
+    assert caller.content(caller.fetch(cloud)) == cloud.server.files[IMAGE]
+    assert "redirected to http://127.0.0.1" in caller.log
+
+
+@pytest.mark.parametrize(("location", "said"), [(IMAGE, "for ever"), ("file:///etc/passwd", "neither of http")])
+def test_redirections_that_lead_nowhere_stop_the_build(caller: Caller, cloud: Cloud, location: str, said: str) -> None:
+    def elsewhere(handler: Handler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    cloud.server.actions.append(first(99, IMAGE, elsewhere))
+    refused(caller, cloud, said)
+
+
+def test_sums_that_change_between_two_questions_are_asked_for_again(caller: Caller, cloud: Cloud) -> None:
+    """The server gets a new image after it gave the old list, before it gives the signature."""
+    old = cloud.server.files[f"{FOLDER}/SHA256SUMS"]
+    cloud.publish(b"the new one")
+    cloud.server.actions.append(first(1, f"{FOLDER}/SHA256SUMS", lambda handler: handler.give(old)))
+    assert caller.content(caller.fetch(cloud)) == b"the new one"
+
+
+def test_an_image_that_changes_after_its_sums_were_given_is_the_new_one(caller: Caller, cloud: Cloud) -> None:
+    old = dict(cloud.server.files)
+    cloud.publish(b"the new one")
+    for name in ("SHA256SUMS", "SHA256SUMS.gpg"):
+        path = f"{FOLDER}/{name}"
+        cloud.server.actions.append(first(1, path, lambda handler, path=path: handler.give(old[path])))
+    assert caller.content(caller.fetch(cloud)) == b"the new one"
+    assert "newer image meanwhile" in caller.log
+
+
+def test_two_builds_at_once_fetch_an_image_once(caller: Caller, cloud: Cloud) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: caller.fetch(cloud), range(4)))
+    assert len({one["base image"] for one in found}) == 1
+    assert cloud.server.count(NAME) == 1
+
+
+# -- without a network, through proxies, with authorities
+
+
+def test_offline_takes_the_image_of_the_last_build_and_asks_nobody(caller: Caller, cloud: Cloud) -> None:
+    found = caller.fetch(cloud)
+    cloud.server.asked.clear()
+    assert caller.fetch(cloud, offline=True) == found
+    assert cloud.server.asked == []
+    assert "offline" in caller.log
+
+
+def test_offline_with_an_empty_cache_says_how_to_fill_it(caller: Caller, cloud: Cloud) -> None:
+    with pytest.raises(HostError, match="is not in the cache") as caught:
+        caller.fetch(cloud, offline=True)
+    assert "without --offline" in caught.value.hint
+    with pytest.raises(HostError, match="is not in the cache"):
+        caller.fetch(cloud, offline=True, digest=cloud.digest, names=NAME)
+    assert cloud.server.asked == []
+
+
+def test_offline_does_not_take_what_another_keyring_vouched_for(
+    caller: Caller, cloud: Cloud, keys: tuple[Key, Key]
+) -> None:
+    caller.fetch(cloud)
+    with pytest.raises(HostError, match="is not in the cache"):
+        caller.fetch(cloud, offline=True, keyring=str(keys[1].keyring))
+
+
+def test_the_callers_proxy_is_the_way_out(caller: Caller, cloud: Cloud) -> None:
+    class Proxying(CloudServer):
+        pass
+
+    with serving(Proxying()) as proxy:
+        target = "http://cloud.example"
+        proxy.files = {f"{target}{path}": content for path, content in cloud.server.files.items()}
+        caller.environment = {"http_proxy": proxy.address}
+        found = caller.fetch(cloud, folder=f"{target}{FOLDER}")
+        assert found["base image"] == f"sha256:{cloud.digest}"
+        assert proxy.asked[0][0] == f"{target}{FOLDER}/SHA256SUMS"
+        caller.environment = {"http_proxy": "http://127.0.0.1:1", "no_proxy": "127.0.0.1"}
+        caller.fetch(cloud)
+
+
+def test_a_login_of_the_address_is_used_and_never_told(caller: Caller, cloud: Cloud) -> None:
+    seen: list[str] = []
+    cloud.server.actions.append(lambda handler: bool(seen.append(handler.headers.get("Authorization", ""))))
+    found = caller.fetch(cloud, folder=cloud.folder.replace("http://", "http://ann:hush@"))
+    assert all(value.startswith("Basic ") for value in seen)
+    assert "hush" not in caller.log + str(found)
+    text = refused_again(caller, cloud)
+    assert "hush" not in text
+
+
+def refused_again(caller: Caller, cloud: Cloud) -> str:
+    folder = cloud.folder.replace("http://", "http://ann:hush@").replace(RELEASE, "potato")
+    with pytest.raises(StepFailed) as caught:
+        caller.fetch(cloud, folder=folder)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    folder = tmp_path_factory.mktemp("authority")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    argv += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(argv, check=True, capture_output=True)
+    return certificate, key
+
+
+def test_https_is_trusted_with_the_authority_of_the_option_alone(
+    caller: Caller, cloud: Cloud, authority: tuple[Path, Path]
+) -> None:
+    secure = CloudServer()
+    secure.files, secure.scheme = cloud.server.files, "https"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority)
+    secure.socket = context.wrap_socket(secure.socket, server_side=True)
+    with serving(secure) as server:
+        folder = f"{server.address}{FOLDER}"
+        text = refused(caller, cloud, "certificate is not trusted", folder=folder)
+        assert "--ca-certificate" in text
+        found = caller.fetch(cloud, folder=folder, certificate=str(authority[0]))
+        assert found["base image"] == f"sha256:{cloud.digest}"
+
+
+# -- files of the caller's
+
+
+def test_a_file_of_the_callers_is_copied_where_mapped_root_can_read_it(
+    caller: Caller, cloud: Cloud, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.tar"
+    own.write_bytes(b"mine")
+    own.chmod(0o600)
+    found = caller.fetch(cloud, file=str(own))
+    assert found["base image"] == f"sha256:{hashlib.sha256(b'mine').hexdigest()}"
+    assert found["base image from"] == str(own)
+    assert caller.content(found) == b"mine"
+    assert own.read_bytes() == b"mine"
+    assert cloud.server.asked == []
+
+
+def test_a_file_with_another_digest_is_refused(caller: Caller, cloud: Cloud, tmp_path: Path) -> None:
+    own = tmp_path / "own.tar"
+    own.write_bytes(b"mine")
+    refused(caller, cloud, "not the one that its digest names", file=str(own), digest="1" * 64)
+
+
+def test_a_file_that_cannot_be_read_is_named(caller: Caller, cloud: Cloud, tmp_path: Path) -> None:
+    refused(caller, cloud, "absent.tar cannot be read", UsageError, file=str(tmp_path / "absent.tar"))
+    refused(caller, cloud, "cannot be read", UsageError, file=str(tmp_path))
+
+
+def test_who_names_no_server_is_told_all_ways_to_name_one(caller: Caller, cloud: Cloud) -> None:
+    text = refused(caller, cloud, "no server of cloud images is named", UsageError, folder="")
+    for way in ("--cloud-images", "CLOUD_IMAGES", "imagewright.toml", "--base-image-file", "debian"):
+        assert way in text
