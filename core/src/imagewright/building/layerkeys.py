@@ -18,6 +18,27 @@ from imagewright.types import Place
 FORMAT = 1
 """Raised when layers of old must not be used any more."""
 
+NOT_IN_LAYERS = frozenset(
+    f"{name}.py"
+    for name in [
+        "artefacts",
+        "build",
+        "hostcall",
+        "hostcheck",
+        "hostside",
+        "imageroots",
+        "keeping",
+        "manifest",
+        "onhost",
+        "ramdisk",
+        "ramdiskmanifest",
+        "ramdiskstaging",
+        "state",
+        "workfolder",
+    ]
+)
+"""Modules of this room that have no part in what a step leaves: a change of theirs makes no layer anew."""
+
 
 def mapping_name(ids: Ids) -> str:
     """A folder's name for a mapping of ids: a layer's files have its owners."""
@@ -79,6 +100,6 @@ def _add(digest: hashlib._Hash, folder: Traversable, name: str) -> None:
         if entry.is_dir():
             if entry.name != "__pycache__":
                 _add(digest, entry, f"{name}/{entry.name}")
-        else:
+        elif entry.name not in NOT_IN_LAYERS:
             digest.update(f"{name}/{entry.name}\0".encode())
             digest.update(hashlib.sha256(entry.read_bytes()).digest())
