@@ -78,11 +78,15 @@ def test_the_manifest_tells_what_was_built_from_what(image_kit: ImageKit) -> Non
     assert artefact["size"] == (image_kit.output / "demo.tar").stat().st_size
 
 
-def test_the_sums_are_those_that_sha256sum_reads(image_kit: ImageKit) -> None:
-    image_kit.command("disk-image-create", "-o", "demo", "-t", "tar", *TOY)
-    done = subprocess.run(["sha256sum", "-c", "demo.sha256"], cwd=image_kit.output, capture_output=True, text=True)
+@pytest.mark.parametrize("name", ["demo", "a name with spaces", "C:\\images\\demo", "\\"])
+def test_the_sums_are_those_that_sha256sum_writes_and_reads(image_kit: ImageKit, name: str) -> None:
+    image_kit.command("disk-image-create", "-o", name, "-t", "tar", *TOY)
+    files = [f"{name}.tar", f"{name}.manifest.json"]
+    written = subprocess.run(["sha256sum", "--", *files], cwd=image_kit.output, capture_output=True, text=True)
+    assert (image_kit.output / f"{name}.sha256").read_text() == written.stdout
+    done = subprocess.run(["sha256sum", "-c", f"{name}.sha256"], cwd=image_kit.output, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "demo.tar: OK" in done.stdout
+    assert done.stdout.count(": OK\n") == 2
 
 
 def test_the_image_carries_its_name_and_version(image_kit: ImageKit) -> None:

@@ -176,6 +176,31 @@ def test_two_builds_at_once_do_not_disturb_each_other(image_kit: ImageKit, sleep
         builder.process.communicate(timeout=60)
 
 
+def test_a_build_that_waits_for_the_package_cache_says_for_whom(
+    image_kit: ImageKit, sleepy_mirror: str, tools: Path
+) -> None:
+    first = Builder(image_kit, "packages", sleepy_mirror, tools)
+    second = None
+    try:
+        first.wait_for_nap()
+        second = subprocess.Popen(
+            [program("disk-image-create"), "-t", "tar", "-o", "other", "--skip-base", "toy"],
+            env=image_kit.environment(), cwd=image_kit.output, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert second.stderr is not None
+        waiting = next(line for line in second.stderr if "waiting" in line)
+        assert f"waiting for another build (process {first.process.pid}), which uses the package cache " in waiting
+        first.process.send_signal(signal.SIGTERM)
+        second.communicate(timeout=60)
+        assert second.returncode == 0
+    finally:
+        for builder in (first.process, *([second] if second else [])):
+            if builder.poll() is None:
+                builder.send_signal(signal.SIGTERM)
+            builder.communicate(timeout=60)
+
+
 def test_a_build_changes_nothing_of_the_host(image_kit: ImageKit, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -53,4 +53,10 @@ def write_manifest(document: Mapping[str, Any], path: Path) -> None:
 
 def write_sums(artefacts: Sequence[Artefact], path: Path) -> None:
     """Write SHA-256 sums in the form that ``sha256sum -c`` reads."""
-    path.write_text("".join(f"{one.sha256}  {one.path.name}\n" for one in artefacts))
+    path.write_text("".join(sum_line(one) for one in artefacts))
+
+
+def sum_line(artefact: Artefact) -> str:
+    """The line of one file; a backslash in front says that the name has escapes, as sha256sum writes it."""
+    name = artefact.path.name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return f"{'' if name == artefact.path.name else chr(92)}{artefact.sha256}  {name}\n"

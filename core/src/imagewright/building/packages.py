@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-
-from filelock import FileLock
+from functools import partial
+from pathlib import Path
 
 from imagewright.building.environment import HOOKS, variables
 from imagewright.building.private import private_binds
 from imagewright.building.running import stage_hooks
 from imagewright.building.state import Building
+from imagewright.events import Notice
+from imagewright.layers.locks import alone, holder
 from imagewright.plan import PlannedStep, digest_of
 from imagewright.planning.keys import PACKAGE_VERSIONS
 from imagewright.sandbox.jobs import Bind, Job
@@ -53,6 +55,12 @@ def installed(building: Building, planned: PlannedStep) -> tuple[Package, ...]:
     return manager.parse_listing(_run(building, planned, manager.listing(), None, quiet=True))
 
 
+def _waits(building: Building, lock: Path, cache: Path) -> None:
+    process = holder(lock)
+    other = f"another build (process {process})" if process else "another build"
+    building.monitor.handle(Notice(message=f"waiting for {other}, which uses the package cache {cache}"))
+
+
 def _run(
     building: Building, planned: PlannedStep, command: Command | None, layer: str | None, *, quiet: bool = False
 ) -> str:
@@ -66,13 +74,14 @@ def _run(
             building.output(line)
 
     manager = building.prepared.package_manager
-    with ExitStack() as held:
+    with ExitStack() as closing:
         binds = []
         for folder, name in manager.cache_folders().items():
             # one transaction at a time uses the cache: package managers lock it and give up at once
             source = building.request.cache_dir / "packages" / name
             source.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(f"{source}.lock"))
+            lock = source.with_name(f"{source.name}.lock")
+            closing.enter_context(alone(lock, partial(_waits, building, lock, source)))
             building.sandbox.own(source)
             binds.append(Bind(source=source, target=folder, read_only=False))
         hooks = stage_hooks(building, planned, f"packages-{planned.step.id}")

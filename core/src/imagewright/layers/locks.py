@@ -38,6 +38,22 @@ def alone(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(path: Path) -> int | None:
+    """The process that holds the lock of ``path``, None if nobody does or the kernel does not say (proc_locks(5))."""
+    try:
+        status = path.stat()
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in lines:
+        words = line.split()
+        # a process that waits has an arrow in front; one of another PID namespace has no number
+        if words[1] != "->" and place in words and int(words[4]) > 0:
+            return int(words[4])
+    return None
+
+
 def share(folder: Path) -> int | None:
     """A descriptor that keeps ``folder`` from being removed; None if it is not there or somebody is removing it."""
     return _locked(folder, fcntl.LOCK_SH)
