@@ -19,23 +19,22 @@ FORMAT = 1
 """Raised when layers of old must not be used any more."""
 
 NOT_IN_LAYERS = frozenset(
-    f"{name}.py"
-    for name in [
-        "artefacts",
-        "build",
-        "hostcall",
-        "hostcheck",
-        "hostside",
-        "imageroots",
-        "keeping",
-        "manifest",
-        "onhost",
-        "ramdisk",
-        "ramdiskmanifest",
-        "ramdiskstaging",
-        "state",
-        "workfolder",
-    ]
+    {
+        "artefacts.py",
+        "build.py",
+        "hostcall.py",
+        "hostcheck.py",
+        "hostside.py",
+        "imageroots.py",
+        "keeping.py",
+        "manifest.py",
+        "onhost.py",
+        "ramdisk.py",
+        "ramdiskmanifest.py",
+        "ramdiskstaging.py",
+        "state.py",
+        "workfolder.py",
+    }
 )
 """Modules of this room that have no part in what a step leaves: a change of theirs makes no layer anew."""
 
