@@ -130,3 +130,37 @@ def test_the_callers_environment_does_not_leak_into_the_target(image_kit: ImageK
     assert "has LC_ALL=C.UTF-8" in log
     assert "has PATH=" in log
     assert "/usr/sbin" in next(line for line in log.splitlines() if line.startswith("has PATH="))
+
+
+SWEEP = """#!/bin/sh
+set -eu
+chmod -R go-w /etc /usr/bin /usr/lib
+chown -R root:root /etc
+chmod 700 /etc/kept.d
+"""
+
+
+def test_what_serves_the_build_stays_out_of_the_image_whatever_a_step_does_to_modes(
+    image_kit: ImageKit, proxy: Proxy
+) -> None:
+    image_kit.flavour("sweeping", {"static/etc/kept.d/kept": "kept\n", "install.d/50-sweep": SWEEP})
+    built = image_kit.build(
+        "sweeping", environment={"http_proxy": f"http://{proxy.address}"}, types=("tar", "raw"), image_size=2**26
+    )
+    for path in ("etc/toypm.conf", "usr/bin/toypm", "usr/lib/toypm", "etc/resolv.conf"):
+        assert not built.exists(path), path
+    # what the step meant is there
+    assert built.mode("etc/kept.d") == 0o700
+    assert built.read("etc/kept.d/kept") == "kept\n"
+    assert built.exists("usr/bin/busybox")
+    for path in built.paths:
+        assert proxy.address.encode() not in path.read_bytes(), path.name
+
+
+def test_a_resolver_that_a_flavour_writes_stays_even_if_it_is_the_hosts(image_kit: ImageKit) -> None:
+    image_kit.flavour(
+        "resolving",
+        {"install.d/50-write": "#!/bin/sh\nset -eu\ncp /etc/resolv.conf /tmp/it\ncat /tmp/it >/etc/resolv.conf\n"},
+    )
+    built = image_kit.build("resolving")
+    assert built.read("etc/resolv.conf") == Path("/etc/resolv.conf").read_text()

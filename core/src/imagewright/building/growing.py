@@ -18,6 +18,7 @@ from imagewright.building.calling import module_of
 from imagewright.building.hostcheck import explain_full_disk, source_date_epoch
 from imagewright.building.keeping import Keeping
 from imagewright.building.layerkeys import mapping_name
+from imagewright.building.leftovers import take_out_tools
 from imagewright.building.private import lay_private
 from imagewright.building.running import ask, run_in_tree
 from imagewright.building.staging import write_tree
@@ -143,6 +144,8 @@ def _take(building: Building, keeping: Keeping, planned: PlannedStep) -> bool:
         else:
             (packages.resolve if resolves else packages.install)(building, planned, layer)
         if (building.folder / "layers" / layer).exists():
+            if planned.phase is not Phase.ROOT:
+                take_out_tools(building, layer)
             building.layers.append(layer)
         if planned.phase is not Phase.ROOT:
             _find_kernel(building)

@@ -6,6 +6,7 @@ environment may lie where mapped root cannot go.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -45,6 +46,38 @@ def place(*, source: str, target: str, at: str) -> None:
             with open(reading, "rb") as original, open(path, "wb") as copy:
                 shutil.copyfileobj(original, copy)
             os.chmod(path, stat.S_IMODE(status.st_mode))
+
+
+def copies_of(*, target: str, files: dict[str, list[object]]) -> list[str]:
+    """Those of ``files`` that the tree has with this SHA-256 and, unless that is 0, this time in nanoseconds."""
+    os.chroot(target)
+    os.chdir("/")
+    found = []
+    for path, (digest, time) in files.items():
+        status = os.lstat(path) if os.path.lexists(path) else None
+        if status is not None and stat.S_ISREG(status.st_mode) and time in (0, status.st_mtime_ns):
+            with open(path, "rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() == digest:
+                    found.append(path)
+    return found
+
+
+def folders_among(*, target: str, paths: list[str]) -> list[str]:
+    """Those of ``paths`` that are folders of the tree."""
+    os.chroot(target)
+    os.chdir("/")
+    return [path for path in paths if os.path.isdir(path)]
+
+
+def remove_files(*, target: str, files: list[str], folders: list[str]) -> None:
+    """Remove files of the tree, and those of ``folders`` that are empty then, in that order."""
+    os.chroot(target)
+    os.chdir("/")
+    for path in files:
+        os.unlink(path)
+    for path in folders:
+        if os.path.isdir(path) and not os.listdir(path):
+            os.rmdir(path)
 
 
 def newest_kernel(*, target: str) -> str:
