@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +94,16 @@ def test_a_key_or_login_without_a_repository_is_refused(tmp_path, option):
     values = {"repository": (), "repository-key": (), "repository-login": None} | {option: (tmp_path,)}
     with pytest.raises(UsageError, match=f"`--{option}` is given, and no repository"):
         repositories_of(values)
+
+
+def test_the_page_of_a_flavour_names_its_repositories(tmp_path):
+    folder = tmp_path / "acme"
+    folder.mkdir()
+    (folder / "flavour.toml").write_text('[repositories.a]\naddress = "https://acme.example/debian"\n')
+    words = ("flavours", "show", "acme", "--flavour-path", str(tmp_path))
+    argv = [Path(sys.executable).parent / "imagewright", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert re.search(r"repositories +https://acme.example/debian\n", done.stdout)
+    assert json.loads(subprocess.run([*argv, "--json"], capture_output=True, check=True, cwd=tmp_path).stdout)[
+        "flavour"
+    ]["repositories"] == ["https://acme.example/debian"]

@@ -33,6 +33,7 @@ class Contributions:
     steps: tuple[tuple[Phase, Step], ...] = ()
     ramdisk: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()  # addresses of those that serve the build alone
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -140,7 +141,13 @@ def contributions(loaded: Loaded) -> Contributions:
         ask: Callable[[], Iterable[Any]] = lambda hook=hook: getattr(panel, hook)(loaded, ctx)  # type: ignore[misc] # noqa: E731
         if _asked(hook.replace("_", "-"), ask, refused):
             ramdisk.append(hook.replace("_", "-"))
-    return Contributions(steps=tuple(steps), ramdisk=tuple(ramdisk), refused=tuple(refused))
+    repositories = _asked("repositories", lambda: panel.repositories(loaded, ctx), refused)
+    return Contributions(
+        steps=tuple(steps),
+        ramdisk=tuple(ramdisk),
+        refused=tuple(refused),
+        repositories=tuple(dict.fromkeys(one.address for one in repositories)),
+    )
 
 
 def _asked(phase: str, ask: Callable[[], Iterable[Any]], refused: list[str]) -> tuple[Any, ...]:
@@ -183,6 +190,7 @@ def _document(loaded: Loaded, given: Contributions) -> dict[str, Any]:
         "conflicts": metadata.conflicts,
         "provides": metadata.provides,
         "packages": metadata.packages,
+        "repositories": given.repositories,
         "reads": metadata.reads,
         "parameters": [
             {
@@ -216,6 +224,7 @@ def _page(loaded: Loaded, given: Contributions) -> str:
         ("requires", ", ".join(metadata.requires)),
         ("conflicts", ", ".join(metadata.conflicts)),
         ("packages", ", ".join(metadata.packages)),
+        ("repositories", ", ".join(given.repositories)),
         ("reads", ", ".join(metadata.reads)),
     )
     text = parts[0] + "\n\n" + table(("", ""), [fact for fact in facts if fact[1]], indent="  ")
