@@ -17,7 +17,7 @@ from imagewright.cli.completion import PROGRAMS, flavours
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.resolve import resolve
 from imagewright.cli.settings import DISK_IMAGE
-from imagewright.cli.tables import table
+from imagewright.cli.tables import table, terms
 from imagewright.errors import HostError, UsageError
 from imagewright.events import Notice
 from imagewright.request import Request
@@ -193,6 +193,27 @@ def test_show_tells_readme_parameters_steps_and_packages(pack, tmp_path):
     assert "install/50-greet" in result.stdout
 
 
+def test_show_fits_into_80_columns(tmp_path):
+    folder = tmp_path / "pack" / "wide"
+    (folder / "install.d").mkdir(parents=True)
+    (folder / "flavour.toml").write_text(
+        'summary = "wide"\npackages = [' + ", ".join(f'"package-{number}"' for number in range(40)) + "]\n"
+        '[parameters.a-parameter-with-quite-a-long-name]\nhelp = "' + "many words " * 30 + '"\n'
+    )
+    result = run("imagewright", "flavours", "show", "wide", "--flavour-path", str(folder.parent), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if str(tmp_path) not in line]
+    assert "package-39" in result.stdout
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_show_names_the_variable_that_sets_a_parameter(tmp_path):
+    result = run("imagewright", "flavours", "show", "local-config", cwd=tmp_path)
+    # every login sets USER, so that it cannot set a parameter
+    assert "IMAGEWRIGHT_LOCAL_CONFIG_USER" in result.stdout
+    assert "env: USER" not in " ".join(result.stdout.split())
+
+
 def test_show_names_the_nearest_flavour(pack, tmp_path):
     result = run("imagewright", "flavours", "show", "greting", "--flavour-path", str(pack), cwd=tmp_path)
     assert result.returncode == 3
@@ -208,13 +229,29 @@ def test_config_show_names_every_source(tmp_path):
     user = tmp_path / "config" / "imagewright" / "imagewright.toml"
     user.write_text('release = "bookworm"\nmirror = "http://a/b"')
     result = run("imagewright", "config", "show", "--json", cwd=tmp_path, IMAGE_SIZE="2", IMAGEWRIGHT_ARCH="amd64")
-    settings = json.loads(result.stdout)["settings"]
+    settings = json.loads(result.stdout)["commands"]["disk-image-create"]
     assert settings["release"] == {"value": "trixie", "source": str(tmp_path / "imagewright.toml")}
     assert settings["mirror"] == {"value": "http://a/b", "source": str(user)}
     assert settings["image-size"] == {"value": 2**31, "source": "IMAGE_SIZE"}
     assert settings["arch"]["source"] == "IMAGEWRIGHT_ARCH"
     assert settings["json"] == {"value": True, "source": "--json"}
     assert settings["fs-type"] == {"value": "ext4", "source": "default"}
+
+
+def test_config_show_has_each_option_below_the_command_that_takes_it(tmp_path):
+    result = run("imagewright", "config", "show", cwd=tmp_path, IMAGE_NAME="web", IMAGEWRIGHT_OFFLINE="yes")
+    assert result.returncode == 0, result.stderr
+    sections = {}
+    for block in result.stdout.split("\n\n"):
+        heading, *lines = block.splitlines()
+        sections[heading] = {line.split()[0]: line.split()[1:] for line in lines}
+    assert sections["several commands:"]["offline"] == ["true", "IMAGEWRIGHT_OFFLINE"]
+    assert sections["disk-image-create:"]["output"] == ["web", "IMAGE_NAME"]
+    # the ancestor's variable names what is built, not what is read
+    assert sections["disk-image-get-kernel:"]["output"][-1] == "default"
+    assert "uefi" in sections["imagewright boot:"]
+    others = {name for heading, section in sections.items() if heading != "several commands:" for name in section}
+    assert not others & set(sections["several commands:"])
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -349,6 +386,16 @@ def test_a_named_log_that_cannot_be_written_is_refused_before_the_build(tmp_path
 def test_columns_are_aligned_and_the_last_is_not_padded():
     assert table(("A", "LONG"), [("x", "y"), ("long", "z")]) == "A     LONG\nx     y\nlong  z\n"
     assert table(("", ""), []) == ""
+
+
+def test_a_term_has_its_meaning_beside_it_and_a_long_one_below():
+    text = terms([("a", "one two three four"), ("quite-a-long-term", "five-six-seven")], 24)
+    assert text == (
+        "  a         one two\n"
+        "            three four\n"
+        "  quite-a-long-term\n"
+        "            five-six-seven\n"
+    )  # fmt: skip
 
 
 def test_the_reference_is_that_of_the_code():

@@ -1,44 +1,76 @@
-"""``imagewright config show``: every option, its value, and who said so."""
+"""``imagewright config show``: the options of every command, their values, and who said so."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
 from imagewright.cli.places import user_file
+from imagewright.cli.reference import TABLES
 from imagewright.cli.resolve import Resolved, read_files, resolve
-from imagewright.cli.settings import SETTINGS
 from imagewright.types import GIB
+
+SEVERAL = "several commands"
+"""The heading of the options that mean the same in more than one command."""
 
 
 def show(invocation: Invocation) -> None:
     """Print the settings that commands called here and now would take."""
     files = read_files(Path.cwd(), user_file())
-    own = {item.setting.name: item.setting for item in invocation.values.resolved}
-    values = resolve(
-        [setting for name, setting in SETTINGS.items() if name not in own],
-        flags={},
-        environment=invocation.environment,
-        files=files,
-    )
-    by_name = {item.setting.name: item for item in (*values.resolved, *invocation.values.resolved)}
-    items = [by_name[name] for name in SETTINGS]
+    own = {item.setting.name: item for item in invocation.values.resolved}
+    commands = {
+        command: {
+            item.setting.name: own.get(item.setting.name, item)
+            for item in resolve(settings, flags={}, environment=invocation.environment, files=files).resolved
+        }
+        for command, settings in TABLES.items()
+    }
     if invocation.values["json"]:
         print_document(
             {
                 "files": [str(file.path) for file in files],
-                "settings": {item.setting.name: {"value": plain(item), "source": item.source} for item in items},
+                "commands": {
+                    command: {name: {"value": plain(item), "source": item.source} for name, item in items.items()}
+                    for command, items in commands.items()
+                },
             }
         )
         return
-    rows = [(item.setting.name, _shown(item), item.source) for item in items]
+    shown = {
+        heading: [(item.setting.name, _shown(item), item.source) for item in items]
+        for heading, items in grouped(commands).items()
+    }
+    rows = [row for section in shown.values() for row in section]
     width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     value_width = min(value_width, 40)
-    for name, value, source in rows:
-        sys.stdout.write(f"{name:<{width}}  {value:<{value_width}}  {source}\n")
+    for number, (heading, section) in enumerate(shown.items()):
+        sys.stdout.write(f"{chr(10) if number else ''}{heading}:\n")
+        for name, value, source in section:
+            sys.stdout.write(f"  {name:<{width}}  {value:<{value_width}}  {source}\n")
+
+
+def grouped(commands: Mapping[str, Mapping[str, Resolved]]) -> dict[str, list[Resolved]]:
+    """Each option once, below its command, or below :data:`SEVERAL` if it means the same in more than one."""
+    users: dict[tuple[Any, ...], list[str]] = {}
+    for command, items in commands.items():
+        for item in items.values():
+            users.setdefault(_meaning(item), []).append(command)
+    groups: dict[str, list[Resolved]] = {SEVERAL: [], **{command: [] for command in commands}}
+    for command, items in commands.items():
+        for item in items.values():
+            common = users[_meaning(item)]
+            if common[0] == command:
+                groups[SEVERAL if len(common) > 1 else command].append(item)
+    return {heading: items for heading, items in groups.items() if items}
+
+
+def _meaning(item: Resolved) -> tuple[Any, ...]:
+    setting = item.setting
+    return setting.name, setting.variables, setting.default, setting.shown
 
 
 def plain(item: Resolved) -> Any:

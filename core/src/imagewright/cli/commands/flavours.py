@@ -10,7 +10,7 @@ from typing import Any
 from imagewright.checking.subjects import context_of
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
-from imagewright.cli.tables import table
+from imagewright.cli.tables import screen_width, table, terms
 from imagewright.deprecation import OLDEST_API_VERSION
 from imagewright.discovery import Loaded, choose, load
 from imagewright.entrypoints import Found, Survey, survey
@@ -18,6 +18,7 @@ from imagewright.errors import ImagewrightError, UsageError
 from imagewright.flavour import OPERATING_SYSTEM
 from imagewright.glancing import Glance, glance
 from imagewright.planning.display import describe
+from imagewright.planning.parameters import variables
 from imagewright.types import API_VERSION, Packages, Parameter, Phase, Script, Step
 
 RAMDISK = ("binary_deps", "init", "udev", "modules", "files")
@@ -174,7 +175,7 @@ def show(invocation: Invocation) -> None:
     if values["json"]:
         print_document({"flavour": _document(loaded, given)})
     else:
-        sys.stdout.write(_page(loaded, given))
+        sys.stdout.write(page(loaded, given, screen_width()))
 
 
 def _document(loaded: Loaded, given: Contributions) -> dict[str, Any]:
@@ -195,7 +196,7 @@ def _document(loaded: Loaded, given: Contributions) -> dict[str, Any]:
         "parameters": [
             {
                 "name": one.name,
-                "variable": one.variable,
+                "variable": variables(loaded.name, one)[-1],
                 "type": one.type,
                 "default": None if one.secret else one.default,
                 "required": one.required,
@@ -214,7 +215,8 @@ def _document(loaded: Loaded, given: Contributions) -> dict[str, Any]:
     }
 
 
-def _page(loaded: Loaded, given: Contributions) -> str:
+def page(loaded: Loaded, given: Contributions, width: int) -> str:
+    """Everything about a flavour for people; only its README's own lines may be longer than ``width``."""
     metadata = loaded.metadata
     parts = [f"{loaded.name}: {metadata.summary}" if metadata.summary else loaded.name]
     facts = (
@@ -227,22 +229,25 @@ def _page(loaded: Loaded, given: Contributions) -> str:
         ("repositories", ", ".join(given.repositories)),
         ("reads", ", ".join(metadata.reads)),
     )
-    text = parts[0] + "\n\n" + table(("", ""), [fact for fact in facts if fact[1]], indent="  ")
+    text = parts[0] + "\n\n" + terms([fact for fact in facts if fact[1]], width)
     if metadata.parameters:
         rows = [_parameter_row(loaded.name, parameter) for parameter in metadata.parameters]
-        text += "\nParameters, by --set or by environment:\n" + table(("", "", "", ""), rows, indent="  ")
+        text += "\nParameters, by --set or by environment:\n" + terms(rows, width)
     if given.steps:
-        steps = [(f"{phase.value}/{step.id}", what(step), step.summary) for phase, step in given.steps]
-        text += "\nSteps:\n" + table(("", "", ""), steps, indent="  ")
+        steps = [
+            (f"{phase.value}/{step.id}", f"{step.summary} ({what(step)})" if step.summary else what(step))
+            for phase, step in given.steps
+        ]
+        text += "\nSteps:\n" + terms(steps, width)
     if given.ramdisk:
         text += f"\nIn ramdisks: {', '.join(given.ramdisk)}\n"
     if given.refused:
-        text += "\nNot known without parameters:\n" + "".join(f"  {line}\n" for line in given.refused)
+        text += "\nNot known without parameters:\n" + terms([("", line) for line in given.refused], width, indent="")
     description = readme(loaded)
     return text + (f"\n{description}\n" if description else "")
 
 
-def _parameter_row(flavour: str, parameter: Parameter) -> tuple[str, str, str, str]:
+def _parameter_row(flavour: str, parameter: Parameter) -> tuple[str, str]:
     if parameter.required:
         note = "required"
     elif parameter.secret:
@@ -250,7 +255,7 @@ def _parameter_row(flavour: str, parameter: Parameter) -> tuple[str, str, str, s
     else:
         note = f"default: {parameter.default}" if parameter.default not in (None, "") else ""
     kind = f"{parameter.type}, {note}" if note else parameter.type
-    return f"{flavour}.{parameter.name}", parameter.variable, kind, parameter.help
+    return f"{flavour}.{parameter.name}", f"{parameter.help} [{kind}; env: {variables(flavour, parameter)[-1]}]"
 
 
 def readme(loaded: Loaded) -> str:
