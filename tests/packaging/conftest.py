@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 NAME = "imagewright-vendor"
-SUBORDINATE = range(700_065_536, 700_131_072)
+SPARE = "700065536-700131071"
+"""The subordinate ids of the account where the host gives none."""
+
 # what a machine behind a proxy or with an index of its own says to everybody on it
 PASSED_ON = ("PIP_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -82,13 +84,19 @@ def _remove() -> None:
     shutil.rmtree(account.pw_dir)
 
 
+def _subordinate() -> list[range]:
+    lines = [line.split(":") for line in Path("/etc/subuid").read_text().splitlines()]
+    return [range(int(first), int(first) + int(count)) for name, first, count in lines if name == NAME]
+
+
 def _processes(uid: int) -> Iterator[int]:
+    mapped = _subordinate()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             owner, ended = folder.stat().st_uid, "\nState:\tZ" in (folder / "status").read_text()
         except OSError:
             continue
-        if not ended and (owner == uid or owner in SUBORDINATE):
+        if not ended and (owner == uid or any(owner in ids for ids in mapped)):
             yield int(folder.name)
 
 
@@ -101,10 +109,8 @@ def somebody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Somebody]:
     _remove()
     subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", NAME], check=True)
     try:
-        ids = f"{SUBORDINATE.start}-{SUBORDINATE.stop - 1}"
-        lines = [line.split(":")[0] for line in Path("/etc/subuid").read_text().splitlines()]
-        if NAME not in lines:
-            subprocess.run(["usermod", "--add-subuids", ids, "--add-subgids", ids, NAME], check=True)
+        if not _subordinate():
+            subprocess.run(["usermod", "--add-subuids", SPARE, "--add-subgids", SPARE, NAME], check=True)
         account = pwd.getpwnam(NAME)
         yield Somebody(home=Path(account.pw_dir), uid=account.pw_uid, gid=account.pw_gid)
     finally:

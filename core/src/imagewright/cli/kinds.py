@@ -161,14 +161,12 @@ def parameter(value: str) -> tuple[str, str, str]:
     return flavour, option, rest
 
 
-def repository(value: str) -> object:
-    """``URL SUITE COMPONENT...``; keys and login come from elsewhere."""
-    from imagewright.types import Repository
-
+def repository(value: str) -> str:
+    """``URL SUITE COMPONENT...``, with single spaces."""
     place, *words = value.split() or [""]
     if not words:
         raise ValueError("it must have the form URL SUITE COMPONENT..., in quotes")
-    return Repository(address=address(place), suite=words[0], components=tuple(words[1:]))
+    return " ".join((address(place), *words))
 
 
 def endpoint(value: str) -> object:

@@ -18,7 +18,7 @@ def repositories_of(values: Mapping[str, Any]) -> tuple[Repository, ...]:
 
     Raises UsageError for a file that cannot be used, and for a key or login without a repository.
     """
-    asked: tuple[Repository, ...] = values["repository"]
+    asked = tuple(_asked(text) for text in values["repository"])
     keys, logins = tuple(values["repository-key"]), values["repository-login"]
     if not asked:
         for option, given in (("--repository-key", keys), ("--repository-login", logins)):
@@ -40,6 +40,11 @@ def repositories_of(values: Mapping[str, Any]) -> tuple[Repository, ...]:
             hint="a line of it is: machine HOST login USER password PASSWORD",
         )
     return made
+
+
+def _asked(text: str) -> Repository:
+    address, suite, *components = text.split()
+    return Repository(address=address, suite=suite, components=tuple(components))
 
 
 def _key(path: Path) -> bytes:
