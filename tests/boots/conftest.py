@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from boots_kit import images, observing
 from boots_kit.lab import Copy, Lab, Life
+from boots_kit.lives import common_folder, once
 
 HERE = Path(__file__).parent
 # The initramfs holds what this machine needs alone: in emulation the whole one takes ten minutes, and it is the boot
@@ -46,8 +47,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.boot)
             # A test's time holds that of the machine it waits for, and the first one's that of the image.
             item.add_marker(pytest.mark.timeout(5400))
-            # Under xdist one worker has them all: every other would boot its own machines.
-            item.add_marker(pytest.mark.xdist_group("boots"))
 
 
 def cannot(reason: str) -> NoReturn:
@@ -87,15 +86,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def first_copy(lab: Lab, folder: Callable[[str], Path]) -> Copy:
-    where = folder("first-copy")
-    return Copy(disk=lab.disk(where), key=make_key(where, "first"))
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return common_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def first_life(lab: Lab, first_copy: Copy, folder: Callable[[str], Path]) -> Life:
-    """Boot 1."""
-    where = folder("boot-1")
+def first_copy(lab: Lab, common: Path) -> Copy:
+    return once(common, "first-copy", lambda where: Copy(disk=lab.disk(where), key=make_key(where, "first")))
+
+
+@pytest.fixture(scope="session")
+def first_life(lab: Lab, first_copy: Copy, common: Path) -> Life:
+    """Boot 1, which tests of several files look at."""
+    return once(common, "boot-1", lambda where: _live_first(lab, first_copy, where))
+
+
+def _live_first(lab: Lab, first_copy: Copy, where: Path) -> Life:
     instance = Instance(id=new_instance_id(), hostname="fails-once", public_keys=(first_copy.key.public,))
     machine = Machine(
         disks=(Disk(path=first_copy.disk, format="qcow2", keep=True),),
