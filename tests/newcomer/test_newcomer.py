@@ -72,7 +72,8 @@ def test_the_host_lacks_nothing_that_the_set_up_gives(newcomer: Any, said: str) 
 def test_the_set_up_says_nothing_and_is_quick_where_nothing_is_missing(newcomer: Any, said: str) -> None:
     start = time.monotonic()
     assert newcomer.run("scripts/setup", minutes=1) == ""
-    assert time.monotonic() - start < 5
+    # other builds run beside it, so that this is not the second that it takes alone
+    assert time.monotonic() - start < 15
 
 
 def test_the_account_passes_the_tests_of_builds(newcomer: Any, said: str) -> None:
