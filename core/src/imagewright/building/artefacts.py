@@ -88,7 +88,8 @@ def _beside(source: Path, place: Path, mode: int) -> Path:
         with source.open("rb") as reading, os.fdopen(os.dup(descriptor), "wb") as writing:
             _copy_sparse(reading.fileno(), writing.fileno(), source.stat().st_size)
         os.fchmod(descriptor, mode)
-        os.link(f"/proc/self/fd/{descriptor}", passing, follow_symlinks=True)
+        # Python follows the link only if it is given a folder's descriptor too; the path is absolute all the same
+        os.link(f"/proc/self/fd/{descriptor}", passing, src_dir_fd=descriptor, follow_symlinks=True)
     finally:
         os.close(descriptor)
     return passing
