@@ -41,6 +41,8 @@ def test_every_hook_phase_rule_variable_and_value_is_in_the_reference(top: Path)
         *(f"`{rule.name}`" for rule in RULES),
         *(f"`{variable.name}`" for variable in VARIABLES),
         *(f"### {name}\n" for name in api.__all__ if hasattr(getattr(api, name), "__dataclass_fields__")),
+        *(f"### {name}\n" for name in api.__all__ if getattr(getattr(api, name), "_is_protocol", False)),
+        *(f"`{part}" for part in vars(api.PackageManager) if not part.startswith("_")),
     }
     assert not {one for one in wanted if one not in text}
 
