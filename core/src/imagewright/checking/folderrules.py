@@ -33,7 +33,7 @@ ANCESTORS = {
 
 LEFTOVER = re.compile(r".*(~|\.(bak|orig|rej|swp|dpkg-(old|new|dist)))|\.#.*|#.*#")
 SECRET = re.compile(r"(^|-)(password|passphrase|secret|token|credentials?|api-key|private-key)$")
-PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----")
+PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )*PRIVATE KEY( BLOCK)?-----")
 
 
 def _readme(flavour: FlavourSubject) -> Iterator[Hit]:
