@@ -15,6 +15,7 @@ README = "# mine\n\nWhat it is for.\n"
 TOML = 'summary = "one line"\n'
 GOOD = "#!/bin/sh\nset -eu\ntrue\n"
 KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nx\n"
+PGP_KEY = "-----BEGIN PGP " + "PRIVATE KEY BLOCK-----\nx\n"
 
 
 def script(*lines: str) -> str:
@@ -52,7 +53,7 @@ CASES = [
     ("lost-mode", {"static/bin/x": ("", 0o4755)}, "mine/static/bin/x", "4755 will be 0755", "chmod 4755 /bin/x"),
     ("lost-mode", {"static/etc/sudoers.d/x": ("", 0o440)}, "mine/static/etc/sudoers.d/x", "0440 will be 0644", ""),
     ("private-key", {"static/root/.ssh/id": KEY}, "mine/static/root/.ssh/id", "private key", "type path"),
-    ("private-key", {"acme.asc": "-----BEGIN PGP " + "PRIVATE KEY BLOCK-----\nx\n"}, "mine/acme.asc", "private key", ""),
+    ("private-key", {"acme.asc": PGP_KEY}, "mine/acme.asc", "private key", ""),
     ("flavour-toml", {"flavour.toml": "sumary = 'x'"}, "mine/flavour.toml", "`sumary`", "`summary`?"),
     ("flavour-toml", {"flavour.toml": "x = ["}, "mine/flavour.toml", "no TOML: ", "line"),
     (
