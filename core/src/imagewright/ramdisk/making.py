@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from imagewright.ramdisk.kernels import KernelSource, put_kernel
 from imagewright.ramdisk.roots import Root
 
 BUSYBOX = "busybox"
+
+_LIBRARY = re.compile(r"\.so(\.[^/]*)?$")
 
 PLACE = "usr/bin/busybox"
 """Where busybox is in every ramdisk."""
@@ -207,5 +210,5 @@ def _listed(held: Sequence[Held]) -> list[dict[str, Any]]:
     return [
         {"path": f"/{one.member.path}", "from": one.origin, "asked_by": list(one.asked)}
         for one in held
-        if one.member.kind == "file" and (one.member.mode & 0o111 or ".so" in one.member.path.rpartition("/")[2])
+        if one.member.kind == "file" and (one.member.mode & 0o111 or _LIBRARY.search(one.member.path))
     ]

@@ -16,7 +16,7 @@ from imagewright.ramdisk.archive import Member
 from imagewright.ramdisk.contents import Contents
 from imagewright.ramdisk.executables import Executables, Source, Wanted
 from imagewright.ramdisk.kernels import KernelSource, newest, put_kernel
-from imagewright.ramdisk.layout import merged_path
+from imagewright.ramdisk.layout import MERGED, merged_path
 from imagewright.ramdisk.roots import Root
 
 HOST = "host"
@@ -87,8 +87,10 @@ def stage_kernel_of_tree(
 
 def _write(contents: Contents, folder: Path, origin: str) -> None:
     for one in contents.finished():
-        if one.origin == origin or (one.member.kind == "folder" and not (folder / one.member.path).exists()):
-            _write_member(one.member, folder / one.member.path)
+        member = one.member
+        # the layout is the contents' own: without its links the interpreter of a program would not be found
+        if one.origin == origin or member.kind == "folder" or member.path in MERGED:
+            _write_member(member, folder / member.path)
 
 
 def _write_member(member: Member, path: Path) -> None:

@@ -133,7 +133,7 @@ class ImageKit:
 
     def prepare(self, *flavours: str, **options: Any) -> Prepared:
         """The plan with what belongs to it; nothing runs."""
-        with _own_import_path():
+        with own_import_path():
             return prepare(self.request(*flavours, **options))
 
     def plan(self, *flavours: str, **options: Any) -> Plan:
@@ -146,7 +146,7 @@ class ImageKit:
         ``fresh`` builds it here and now, with the test's own cache.
         """
         request = self.request(*flavours, **options)
-        with _own_import_path():
+        with own_import_path():
             return self._build(request) if fresh or operating_system_is_ours(request) else self._kept(request)
 
     def fails(
@@ -269,7 +269,8 @@ def operating_system_is_ours(request: Request) -> bool:
 
 
 @contextmanager
-def _own_import_path() -> Iterator[None]:
+def own_import_path() -> Iterator[None]:
+    """What a pack of the flavour path makes importable is gone at the end."""
     # loading a pack of the flavour path makes it importable for good; another test's pack must not show through
     before = list(sys.path)
     try:
