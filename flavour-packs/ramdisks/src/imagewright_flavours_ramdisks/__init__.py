@@ -16,6 +16,13 @@ class Deploy(Flavour):
     folder = HERE / "deploy"
 
 
+class DeployHttp(Flavour):
+    """An image that the machine fetches and writes itself."""
+
+    api_version = 1
+    folder = HERE / "deploy-http"
+
+
 class Hwdiscovery(Flavour):
     """An inventory of the machine, as JSON."""
 
