@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from imagewright.cli.settings import (
+from imagewright.cli.optionsets import (
     BOOT,
     BOOT_SERVER,
     CHECK_FLAVOURS,

@@ -7,35 +7,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from imagewright.cli.kinds import Kind
-from imagewright.cli.settings import (
-    BOOT,
-    BOOT_SERVER,
-    CHECK_FLAVOURS,
-    DISK_IMAGE,
-    DISPLAY,
-    DOCTOR,
-    FLAVOUR_SEARCH,
-    GET_KERNEL,
-    NEW_FLAVOUR,
-    RAMDISK_IMAGE,
-    Setting,
-)
-
-TABLES: Mapping[str, Sequence[Setting]] = {
-    "disk-image-create": DISK_IMAGE,
-    "disk-image-get-kernel": GET_KERNEL,
-    "imagewright boot": BOOT,
-    "imagewright boot-server": BOOT_SERVER,
-    "imagewright doctor": DOCTOR,
-    "imagewright flavours check": CHECK_FLAVOURS,
-    "imagewright flavours new": NEW_FLAVOUR,
-    "imagewright flavours": (*FLAVOUR_SEARCH, *DISPLAY),
-    "ramdisk-image-create": RAMDISK_IMAGE,
-}
+from imagewright.cli.optionsets import COMMANDS
+from imagewright.cli.settings import Setting
 
 _BLOCK = re.compile(r"(<!-- options: ([a-z -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -62,7 +39,7 @@ def _default(setting: Setting) -> str:
 
 def refreshed(text: str) -> str:
     """The page with its tables made anew. Raises KeyError for a command that has no table."""
-    return _BLOCK.sub(lambda match: match[1] + table_of(TABLES[match[2].strip()]) + match[3], text)
+    return _BLOCK.sub(lambda match: match[1] + table_of(COMMANDS[match[2].strip()]) + match[3], text)
 
 
 if __name__ == "__main__":

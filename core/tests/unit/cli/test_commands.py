@@ -15,8 +15,8 @@ from imagewright.cli.commands.doctor import Finding
 from imagewright.cli.commands.logs import KEPT, LogFile
 from imagewright.cli.completion import PROGRAMS, flavours
 from imagewright.cli.invocation import Invocation
+from imagewright.cli.optionsets import COMMANDS, DISK_IMAGE
 from imagewright.cli.resolve import resolve
-from imagewright.cli.settings import DISK_IMAGE
 from imagewright.cli.tables import table, terms
 from imagewright.errors import HostError, UsageError
 from imagewright.events import Notice
@@ -402,5 +402,5 @@ def test_the_reference_is_that_of_the_code():
     page = Path(__file__).parents[4] / "docs" / "commands.md"
     text = page.read_text()
     assert reference.refreshed(text) == text, f"python -m imagewright.cli.reference {page}"
-    for name in reference.TABLES:
+    for name in COMMANDS:
         assert f"<!-- options: {name} -->" in text

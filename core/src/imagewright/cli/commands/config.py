@@ -9,8 +9,8 @@ from typing import Any
 
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
+from imagewright.cli.optionsets import COMMANDS
 from imagewright.cli.places import user_file
-from imagewright.cli.reference import TABLES
 from imagewright.cli.resolve import Resolved, read_files, resolve
 from imagewright.types import GIB
 
@@ -27,7 +27,7 @@ def show(invocation: Invocation) -> None:
             item.setting.name: own.get(item.setting.name, item)
             for item in resolve(settings, flags={}, environment=invocation.environment, files=files).resolved
         }
-        for command, settings in TABLES.items()
+        for command, settings in COMMANDS.items()
     }
     if invocation.values["json"]:
         print_document(

@@ -1,0 +1,118 @@
+"""Which options each command takes, out of the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from imagewright.cli import kinds, ramdisk_settings
+from imagewright.cli.settings import SETTINGS, Setting
+
+
+def chosen(*names: str) -> tuple[Setting, ...]:
+    """The options of those names, in that order."""
+    return tuple(SETTINGS[name] for name in names)
+
+
+FLAVOUR_SEARCH = chosen("flavour-path", "override")
+DISPLAY = chosen("json", "debug")
+BUILD = chosen(
+    "arch",
+    "release",
+    "package",
+    "kernel-args",
+    "for-publishing",
+    "flavour-path",
+    "operating-system",
+    "skip-base",
+    "set",
+    "override",
+    "skip",
+    "mirror",
+    "image-mirror",
+    "cloud-images",
+    "base-image-file",
+    "ca-certificate",
+    "repository",
+    "repository-key",
+    "repository-login",
+    "offline",
+    "no-cache",
+    "cache-dir",
+    "work-dir",
+    "plan",
+    "json",
+    "progress",
+    "log-file",
+    "trace",
+    "debug",
+)
+"""What every build command takes."""
+
+DISK_IMAGE = (*chosen("output", "type", "image-size", "root-label", "fs-type"), *BUILD)
+"""The options of ``disk-image-create``."""
+
+CHECK_FLAVOURS = (*chosen("strict"), *FLAVOUR_SEARCH, *DISPLAY)
+"""The options of ``imagewright flavours check``."""
+
+NEW_FLAVOUR = (*chosen("script", "python", "pack", "directory"), *DISPLAY)
+"""The options of ``imagewright flavours new``."""
+
+GET_KERNEL = (
+    replace(
+        SETTINGS["output"],
+        help="Prefix of the files: PREFIX.kernel and PREFIX.ramdisk.",
+        metavar="PREFIX",
+        # IMAGE_NAME names what is built, which need not be what is read.
+        ancestor="",
+        default=None,
+        shown="the image's name, in the current folder",
+        group="Kernel",
+    ),
+    *chosen("list", "kernel", "pxe", "json"),
+    replace(SETTINGS["trace"], help="Say on standard error what is found in the image."),
+    *chosen("debug"),
+)
+"""The options of ``disk-image-get-kernel``."""
+
+DOCTOR = (*chosen("cache-dir"), *DISPLAY)
+"""The options of ``imagewright doctor``."""
+
+BOOT = (*chosen("check", "uefi", "user", "timeout", "memory", "disk-bus", "junit", "cache-dir"), *DISPLAY)
+"""The options of ``imagewright boot``."""
+
+BOOT_SERVER = (
+    *chosen("listen", "image", "reports", "once", "keys", "keep", "blank", "chap-user", "chap-password", "connect-to"),
+    *chosen("cache-dir"),
+    *DISPLAY,
+)
+"""The options of ``imagewright boot-server``."""
+
+RAMDISK_IMAGE = (
+    replace(
+        SETTINGS["output"],
+        help="Name of the ramdisk; its kernel lies beside it: deploy.ramdisk has deploy.kernel, x has x.kernel.",
+        default=kinds.path("ramdisk"),
+        group="Ramdisk",
+    ),
+    *chosen(*(setting.name for setting in ramdisk_settings.OPTIONS)),
+    *(
+        replace(setting, default="", shown="that of this machine") if setting.name == "operating-system" else setting
+        for setting in BUILD
+        if setting.name not in ("kernel-args", "for-publishing", "skip-base", "skip", "image-mirror")
+    ),
+)
+"""The options of ``ramdisk-image-create``."""
+
+COMMANDS: Mapping[str, Sequence[Setting]] = {
+    "disk-image-create": DISK_IMAGE,
+    "disk-image-get-kernel": GET_KERNEL,
+    "imagewright boot": BOOT,
+    "imagewright boot-server": BOOT_SERVER,
+    "imagewright doctor": DOCTOR,
+    "imagewright flavours check": CHECK_FLAVOURS,
+    "imagewright flavours new": NEW_FLAVOUR,
+    "imagewright flavours": (*FLAVOUR_SEARCH, *DISPLAY),
+    "ramdisk-image-create": RAMDISK_IMAGE,
+}
+"""The options of each command, by its name."""
