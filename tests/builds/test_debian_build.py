@@ -182,3 +182,32 @@ def test_owners_modes_and_capabilities_are_those_of_a_tree_that_apt_made_as_root
     setuid = {path for path in theirs if reference.get(path).mode & 0o6000 and reference.get(path).kind == "file"}
     assert setuid, "the reference has no setuid file, which proves nothing"
     assert setuid <= ours
+
+
+def test_another_image_starts_from_this_one(image: Image, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """`ubuntu` and `cloud-image` read a partitioned qcow2 without root and go on from it with the tree's own apt."""
+    cache = request.config.cache.mkdir("imagewright") / "cache"
+    with ImageKit.open(tmp_path / "kit", shared=cache.parent) as kit:
+        kit.command(
+            "disk-image-create", "-o", "again", "-t", "tar", "-p", "hello",
+            "--base-image-file", image.folder / "demo.qcow2", "--operating-system", "cloud-image", "vm",
+            IMAGEWRIGHT_CACHE_DIR=str(cache), IMAGEWRIGHT_WORK_DIR=str(kit.work),
+            http_proxy=os.environ.get("http_proxy", ""), https_proxy=os.environ.get("https_proxy", ""),
+            IMAGEWRIGHT_MIRROR=os.environ.get("IMAGEWRIGHT_MIRROR", ""),
+        )  # fmt: skip
+        again = TarView(kit.output / "again.tar")
+        manifest = json.loads((kit.output / "again.manifest.json").read_text())
+        assert {package["name"] for package in manifest["packages"]} >= {"hello", "systemd", "linux-image-amd64"}
+        assert again.find("usr/bin/hello") is not None
+        assert manifest["facts"]["base image from"].endswith("demo.qcow2")
+        assert manifest["kernel"] == image.manifest["kernel"]
+        # what packages brought is to the byte what it was, whoever owns it and whatever it may do
+        ours = [path for path in image.tree.entries() if path.startswith(("usr/bin/", "usr/sbin/", "usr/lib/systemd/"))]
+        assert len(ours) > 500
+        different = [path for path in ours if comparable(image.tree.get(path)) != comparable(again.get(path))]
+        assert not different, different[:20]
+        for path in ("usr/bin/bash", "usr/lib/systemd/systemd"):
+            assert image.tree.read_bytes(path) == again.read_bytes(path)
+        assert again.read("etc/machine-id") == ""
+        table = [line for line in again.read("etc/fstab").splitlines() if not line.startswith("#")]
+        assert [line.split()[1] for line in table].count("/") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -14,9 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from imagewright.testing.built import Built
 from imagewright.testing.kit import ImageKit
+from imagewright_cloud_images import download
+
+if TYPE_CHECKING:
+    from .calling import Caller
 
 RELEASE = "resolute"
 NAME = f"{RELEASE}-server-cloudimg-amd64-root.tar.xz"
@@ -320,3 +327,19 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
+
+
+@pytest.fixture
+def caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    from .calling import Caller
+
+    quick = functools.partial(download.Patience, stall=0.4, pause=0.01, attempts=3)
+    monkeypatch.setattr(download, "Patience", quick)
+    return Caller(cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def built(image_kit: ImageKit, toy_file: Path) -> Built:
+    from .building import build
+
+    return build(image_kit, toy_file)

@@ -1,98 +1,21 @@
-"""What is fetched, from a server that answers well and from servers that do not."""
+"""What is fetched, and what vouches for it: with a network, without one, through proxies."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from imagewright.api import CallContext
-from imagewright.errors import HostError, ImagewrightError, StepFailed, UsageError
-from imagewright_cloud_images import download
-from imagewright_cloud_images.fetching import fetch
-from imagewright_cloud_images.releases import KEYRING, names_of
+from imagewright.errors import HostError, StepFailed, UsageError
+from imagewright_cloud_images.releases import KEYRING
 from imagewright_cloud_images.signatures import key_of
 
-from .conftest import FOLDER, NAME, RELEASE, Cloud, CloudServer, Handler, Key, make_key, serving
-
-IMAGE = f"{FOLDER}/{NAME}"
-
-
-@dataclass(kw_only=True)
-class Caller:
-    """Calls the step as a build does."""
-
-    cache: Path
-    environment: dict[str, str] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-
-    def fetch(self, cloud: Cloud, *, offline: bool = False, **changes: str) -> Mapping[str, str]:
-        arguments = {
-            "folder": cloud.folder,
-            "names": " ".join(names_of(RELEASE, "amd64")),
-            "keyring": str(cloud.key.keyring),
-            "digest": "",
-            "file": "",
-            "certificate": "",
-        }
-        context = CallContext(
-            target_root=None,
-            environment=self.environment,
-            cache=self.cache,
-            report=self.lines.append,
-            offline=offline,
-        )
-        return fetch(context, **{**arguments, **changes})
-
-    def kept(self) -> list[str]:
-        """The digests of the images in the cache."""
-        folder = self.cache / "images"
-        return sorted(path.name for path in folder.iterdir() if path.suffix != ".seal") if folder.exists() else []
-
-    def content(self, found: Mapping[str, str]) -> bytes:
-        return (self.cache / "images" / found["base image"].removeprefix("sha256:")).read_bytes()
-
-    @property
-    def log(self) -> str:
-        return "\n".join(self.lines)
-
-
-@pytest.fixture
-def caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Caller:
-    quick = functools.partial(download.Patience, stall=0.4, pause=0.01, attempts=3)
-    monkeypatch.setattr(download, "Patience", quick)
-    return Caller(cache=tmp_path / "cache")
-
-
-def refused(caller: Caller, cloud: Cloud, match: str, kind: type[ImagewrightError] = StepFailed, **changes: str) -> str:
-    """The error's text; nothing may be kept."""
-    with pytest.raises(kind, match=match) as caught:
-        caller.fetch(cloud, **changes)
-    assert caller.kept() == []
-    assert not list((caller.cache / "notes").glob("*"))
-    return str(caught.value)
-
-
-def first(times: int, path: str, answer: Callable[[Handler], object]) -> Callable[[Handler], bool]:
-    """An action that answers the first so many questions for a path."""
-    left = [times]
-
-    def act(handler: Handler) -> bool:
-        if handler.path != path or not left[0]:
-            return False
-        left[0] -= 1
-        answer(handler)
-        return True
-
-    return act
-
+from .calling import IMAGE, Caller, refused
+from .conftest import FOLDER, NAME, RELEASE, Cloud, CloudServer, Key, make_key, serving
 
 # -- what is asked for, and what vouches for it
 
@@ -217,159 +140,6 @@ def test_with_a_digest_nobody_needs_to_sign(caller: Caller, cloud: Cloud) -> Non
 def test_another_digest_stops_the_build(caller: Caller, cloud: Cloud) -> None:
     refused(caller, cloud, "not the image that its digest names", digest="5" * 64, names=NAME)
     assert not [path for path in (caller.cache / "parts").iterdir() if path.suffix != ".lock"]
-
-
-# -- servers that are no help
-
-
-def test_an_image_that_is_not_the_one_of_the_sums_stops_the_build(caller: Caller, cloud: Cloud) -> None:
-    cloud.server.files[IMAGE] = b"something else"
-    refused(caller, cloud, "not the image that its digest names")
-
-
-def test_a_download_that_breaks_off_is_continued(caller: Caller, cloud: Cloud) -> None:
-    content = cloud.server.files[IMAGE]
-    cloud.server.actions.append(first(1, IMAGE, lambda handler: handler.give(content, cut=100_000)))
-    assert caller.content(caller.fetch(cloud)) == content
-    assert [wanted for path, wanted in cloud.server.asked if path == IMAGE] == ["", "bytes=100000-"]
-
-
-def test_a_server_that_does_not_continue_files_is_asked_for_the_whole(caller: Caller, cloud: Cloud) -> None:
-    content = cloud.server.files[IMAGE]
-    cloud.server.ranges = False
-    cloud.server.actions.append(first(1, IMAGE, lambda handler: handler.give(content, cut=100_000)))
-    assert caller.content(caller.fetch(cloud)) == content
-    assert "does not continue files" in caller.log
-
-
-def test_a_later_build_continues_where_a_failed_one_stopped(caller: Caller, cloud: Cloud) -> None:
-    content = cloud.server.files[IMAGE]
-    answers = [first(1, IMAGE, lambda handler: handler.give(content, cut=200_000))]
-    answers.append(first(9, IMAGE, lambda handler: handler.send_error(503)))
-    cloud.server.actions += answers
-    refused(caller, cloud, "the server answers 503")
-    cloud.server.actions.clear()
-    assert caller.content(caller.fetch(cloud)) == content
-    assert cloud.server.asked[-1] == (IMAGE, "bytes=200000-")
-
-
-def test_a_beginning_that_is_something_else_is_thrown_away(caller: Caller, cloud: Cloud) -> None:
-    (caller.cache / "parts").mkdir(parents=True)
-    (caller.cache / "parts" / cloud.digest).write_bytes(b"rot" * 1000)
-    assert caller.content(caller.fetch(cloud)) == cloud.server.files[IMAGE]
-    assert "from its beginning" in caller.log
-
-
-def test_a_beginning_that_is_too_long_is_thrown_away(caller: Caller, cloud: Cloud) -> None:
-    (caller.cache / "parts").mkdir(parents=True)
-    (caller.cache / "parts" / cloud.digest).write_bytes(bytes(len(cloud.server.files[IMAGE]) + 1))
-    assert caller.content(caller.fetch(cloud)) == cloud.server.files[IMAGE]
-
-
-def test_a_server_that_stalls_is_asked_again(caller: Caller, cloud: Cloud) -> None:
-    def stall(handler: Handler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "1000")
-        handler.end_headers()
-        handler.wfile.write(b"some")
-        handler.wfile.flush()
-        time.sleep(1)
-
-    cloud.server.actions.append(first(1, f"{FOLDER}/SHA256SUMS", stall))
-    caller.fetch(cloud)
-    assert "nothing came for 0.4 s" in caller.log
-
-
-def test_a_server_that_keeps_a_trickle_going_stalls(caller: Caller, cloud: Cloud) -> None:
-    def trickle(handler: Handler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(10**6))
-        handler.end_headers()
-        for _ in range(100):
-            handler.wfile.write(b".")
-            handler.wfile.flush()
-            time.sleep(0.05)
-
-    cloud.server.actions.append(first(9, IMAGE, trickle))
-    begun = time.monotonic()
-    text = refused(caller, cloud, "only [0-9]+ bytes came")
-    assert "attempts in a row" in text or "brought nothing" in text
-    assert time.monotonic() - begun < 8
-
-
-def test_an_endless_list_of_sums_is_refused(caller: Caller, cloud: Cloud) -> None:
-    cloud.server.files[f"{FOLDER}/SHA256SUMS"] = b"#" * 5_000_000
-    refused(caller, cloud, "which no such file has")
-
-
-@pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_a_server_in_trouble_is_asked_again(caller: Caller, cloud: Cloud, status: int) -> None:
-    cloud.server.actions.append(first(2, IMAGE, lambda handler: handler.send_error(status)))
-    caller.fetch(cloud)
-    assert cloud.server.count(NAME) == 3
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_server_that_refuses_is_not_asked_again(caller: Caller, cloud: Cloud, status: int) -> None:
-    cloud.server.actions.append(first(9, IMAGE, lambda handler: handler.send_error(status)))
-    refused(caller, cloud, f"the server answers {status}")
-    assert cloud.server.count(NAME) == 1
-
-
-def test_a_server_that_is_not_there_is_named(caller: Caller, cloud: Cloud) -> None:
-    refused(caller, cloud, "127.0.0.1:1/.*refused", folder="http://127.0.0.1:1/x")
-
-
-def test_redirections_are_followed_and_told(caller: Caller, cloud: Cloud) -> None:
-    def elsewhere(handler: Handler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", "/mirror/image")
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    cloud.server.files["/mirror/image"] = cloud.server.files[IMAGE]
-    cloud.server.actions.append(first(9, IMAGE, elsewhere))
-    assert caller.content(caller.fetch(cloud)) == cloud.server.files[IMAGE]
-    assert "redirected to http://127.0.0.1" in caller.log
-
-
-@pytest.mark.parametrize(("location", "said"), [(IMAGE, "for ever"), ("file:///etc/passwd", "neither of http")])
-def test_redirections_that_lead_nowhere_stop_the_build(caller: Caller, cloud: Cloud, location: str, said: str) -> None:
-    def elsewhere(handler: Handler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", location)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    cloud.server.actions.append(first(99, IMAGE, elsewhere))
-    refused(caller, cloud, said)
-
-
-def test_sums_that_change_between_two_questions_are_asked_for_again(caller: Caller, cloud: Cloud) -> None:
-    """The server gets a new image after it gave the old list, before it gives the signature."""
-    old = cloud.server.files[f"{FOLDER}/SHA256SUMS"]
-    cloud.publish(b"the new one")
-    cloud.server.actions.append(first(1, f"{FOLDER}/SHA256SUMS", lambda handler: handler.give(old)))
-    assert caller.content(caller.fetch(cloud)) == b"the new one"
-
-
-def test_an_image_that_changes_after_its_sums_were_given_is_the_new_one(caller: Caller, cloud: Cloud) -> None:
-    old = dict(cloud.server.files)
-    cloud.publish(b"the new one")
-    for name in ("SHA256SUMS", "SHA256SUMS.gpg"):
-        path = f"{FOLDER}/{name}"
-        cloud.server.actions.append(first(1, path, lambda handler, path=path: handler.give(old[path])))
-    assert caller.content(caller.fetch(cloud)) == b"the new one"
-    assert "newer image meanwhile" in caller.log
-
-
-def test_two_builds_at_once_fetch_an_image_once(caller: Caller, cloud: Cloud) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda _: caller.fetch(cloud), range(4)))
-    assert len({one["base image"] for one in found}) == 1
-    assert cloud.server.count(NAME) == 1
 
 
 # -- without a network, through proxies, with authorities

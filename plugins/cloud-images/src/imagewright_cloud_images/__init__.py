@@ -68,7 +68,11 @@ class _FromImage(Flavour):
 
     def fetched(self, ctx: BuildContext) -> dict[str, str]:
         """Where the image comes from and what vouches for it, as arguments of the fetching function."""
-        raise NotImplementedError
+        return arguments_of(
+            image=ctx.base_image_file,
+            digest=str(ctx.parameters["base-image-digest"] or ""),
+            keyring=str(ctx.parameters["base-image-keyring"] or ""),
+        )
 
     @hookimpl
     def extra_data(self, ctx: BuildContext) -> Iterable[Step]:
@@ -147,14 +151,6 @@ class CloudImage(_FromImage):
         ),
         _KERNEL,
     )
-
-    def fetched(self, ctx: BuildContext) -> dict[str, str]:
-        """The image of ``--base-image-file``; one from afar has a digest or a signature."""
-        return arguments_of(
-            image=ctx.base_image_file,
-            digest=str(ctx.parameters["base-image-digest"] or ""),
-            keyring=str(ctx.parameters["base-image-keyring"] or ""),
-        )
 
 
 class Ubuntu(_FromImage):
