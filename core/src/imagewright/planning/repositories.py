@@ -55,7 +55,9 @@ class GivenRepository:
             return ()
         user, _, password = login.partition(":")
         basic = base64.b64encode(login.encode()).decode()
-        return tuple(dict.fromkeys((login, password, quote(password, safe=""), basic, f"{user}:{quote(password)}")))
+        forms = (login, f"{user}:{quote(password)}", basic, password, quote(password, safe=""))
+        # stars for every "a" would leave nothing of a log
+        return tuple(dict.fromkeys(form for form in forms if len(form) > 3))
 
 
 def given_repositories(

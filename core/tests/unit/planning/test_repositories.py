@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from imagewright.cli.commands.plans import page
 from imagewright.errors import ContractError, ImagewrightError, PlanError, UsageError
 from imagewright.planning import plan_document
 from imagewright.types import Repository
@@ -102,6 +104,15 @@ def test_plan_and_manifest_name_the_repository_and_not_its_login(taking):
     assert len(given["keys"][0]) == 64
     assert "pa55word" not in json.dumps(document)
     assert "BEGIN PGP" not in json.dumps(document)
+    shown = page(document)
+    assert re.search(r"repositories +https://packages.example.org/debian of acme\n", shown)
+    assert "pa55word" not in shown
+
+
+def test_a_password_of_two_letters_does_not_blacken_the_log(taking):
+    prepared = taking.prepare("acme", settings=(("acme", "acme-login", "ann:in"),))
+    assert "ann:in" in prepared.secrets
+    assert "in" not in prepared.secrets
 
 
 def keys_of(prepared):

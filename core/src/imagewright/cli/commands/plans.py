@@ -28,6 +28,7 @@ def page(plan: Mapping[str, Any]) -> str:
         ("operating system", f"{plan['operating_system']} {plan['release']}".strip()),
         ("flavours", ", ".join(flavour["name"] for flavour in plan["flavours"])),
         ("packages", ", ".join(package["name"] for package in plan["packages"])),
+        ("repositories", ", ".join(f"{one['address']} of {one['given_by']}" for one in plan["repositories"])),
         ("switched off", ", ".join(plan["skipped"])),
         ("replaced", ", ".join(f"{one['flavour']} by {one['place']}" for one in plan["overridden"])),
         ("digest", plan["digest"]),
