@@ -134,7 +134,7 @@ class TarView(TreeView):
     def __init__(self, archive: Path) -> None:
         self._archive = archive
         self._nodes: dict[str, Node] = {"": Node(path="", kind="folder", mode=0o755, uid=0, gid=0)}
-        self._real: dict[str, str] = {}
+        self._members: dict[str, tarfile.TarInfo] = {}
         self._names: dict[str, list[str]] = {"": []}
         with tarfile.open(archive) as opened:
             for member in opened:
@@ -150,14 +150,18 @@ class TarView(TreeView):
 
     def content(self, path: str) -> bytes:
         """The content of a file."""
+        member = self._members[path]
+        # a member that is at hand spares the search through the whole archive, for a name or for a link's other end
+        while member.islnk():
+            member = self._members[_clean(member.linkname)]
         with tarfile.open(self._archive) as opened:
-            stream = opened.extractfile(self._real[path])
+            stream = opened.extractfile(member)
             if stream is None:
                 raise IsADirectoryError(f"{path} is not a file")
             return stream.read()
 
     def _add(self, member: tarfile.TarInfo) -> None:
-        path = "/".join(part for part in member.name.split("/") if part not in ("", "."))
+        path = _clean(member.name)
         kind: Kind = "other"
         if member.isdir():
             kind = "folder"
@@ -166,7 +170,7 @@ class TarView(TreeView):
         elif member.isfile() or member.islnk():
             kind = "file"
         prefix = "SCHILY.xattr."
-        self._real[path] = member.name
+        self._members[path] = member
         self._nodes[path] = Node(
             path=path,
             kind=kind,
@@ -185,6 +189,10 @@ class TarView(TreeView):
         if path:
             parent, _, name = path.rpartition("/")
             self._names.setdefault(parent, []).append(name)
+
+
+def _clean(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 class DiskView(TreeView):
