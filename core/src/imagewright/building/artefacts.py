@@ -40,7 +40,7 @@ def publish(files: Sequence[tuple[Path, Path]], mode: int) -> None:
     """Move each finished file to its place, replacing what was there; on failure the places are as they were.
 
     ``mode`` holds the permission bits. Files of another filesystem are first copied beside their place without a name,
-    so that a killed builder leaves nothing half-written. Raises HostError.
+    so that a killed builder leaves nothing half-written where the filesystem can do that. Raises HostError.
     """
     prepared: list[tuple[Path, Path]] = []
     earlier: list[tuple[Path, Path]] = []
@@ -83,16 +83,32 @@ def _beside(source: Path, place: Path, mode: int) -> Path:
     else:
         _hand_over(passing, mode)
         return passing
-    descriptor = os.open(place.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
+    descriptor, nameless = _opened(passing)
     try:
         with source.open("rb") as reading, os.fdopen(os.dup(descriptor), "wb") as writing:
             _copy_sparse(reading.fileno(), writing.fileno(), source.stat().st_size)
         os.fchmod(descriptor, mode)
-        # Python follows the link only if it is given a folder's descriptor too; the path is absolute all the same
-        os.link(f"/proc/self/fd/{descriptor}", passing, src_dir_fd=descriptor, follow_symlinks=True)
+        if nameless:
+            # Python follows the link only if it is given a folder's descriptor too; the path is absolute all the same
+            os.link(f"/proc/self/fd/{descriptor}", passing, src_dir_fd=descriptor, follow_symlinks=True)
+    except BaseException:
+        if not nameless:
+            passing.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
     return passing
+
+
+def _opened(passing: Path) -> tuple[int, bool]:
+    """A descriptor of a new file in the folder of ``passing``, and whether it has no name yet."""
+    try:
+        return os.open(passing.parent, os.O_TMPFILE | os.O_RDWR, 0o644), True
+    except OSError as error:
+        # NFS, FAT and what runs on FUSE have no files without a name (open(2))
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+    return os.open(passing, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644), False
 
 
 def _hand_over(path: Path, mode: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from imagewright.building.artefacts import passing_name
 from imagewright.discovery import load_output
@@ -158,7 +158,12 @@ def _obstacle(folder: Path, names: Sequence[Path]) -> str:
         return "you may not look into it"
     except OSError as error:
         return (error.strerror or str(error)).lower()
-    return ""
+    try:
+        # permission bits say nothing of a read-only filesystem, or of one like /proc
+        with TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"no file can be made there: {(error.strerror or str(error)).lower()}"
 
 
 def source_date_epoch(environment: Mapping[str, str]) -> int | None:

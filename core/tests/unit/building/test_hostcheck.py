@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,10 @@ def test_a_filesystem_that_takes_no_folders_is_found_early_and_named(folder):
 def test_asking_whether_a_folder_is_usable_leaves_nothing(tmp_path):
     check_usable(tmp_path / "new" / "deep", "work folder", "work-dir")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_takes_no_files_whatever_its_bits_say_is_found_early():
+    with pytest.raises(HostError) as caught:
+        check_writable(Path("/proc/web"), SUFFIXES)
+    wanted = "no file can be made there: " if os.access("/proc", os.W_OK) else "you may not write there"
+    assert caught.value.cause.startswith(wanted)
