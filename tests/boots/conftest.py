@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
-from imagewright import hosttools
-from imagewright.boot.accelerator import probe
 from imagewright.boot.disks import Disk
 from imagewright.boot.errors import BootFailed
-from imagewright.boot.firmware import find_uefi
 from imagewright.boot.instance import Instance, new_instance_id
 from imagewright.boot.machine import MAC_ADDRESS, Machine
 from imagewright.boot.running import RunningMachine
 from imagewright.boot.seeds import write_config_drive, write_nocloud
 from imagewright.boot.ssh import KeyPair, Login, host_keys, make_key
-from imagewright.boot.tools import PROGRAMS
-from imagewright.errors import HostError
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from boots_kit import images, observing
-from boots_kit.lab import Copy, Lab, Life
+from boots_kit.lab import Copy, Lab, Life, lab_with
 from boots_kit.lives import common_folder, once
 
 HERE = Path(__file__).parent
@@ -49,34 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(5400))
 
 
-def cannot(reason: str) -> NoReturn:
-    """A boot that cannot run: a failure in CI, a skip elsewhere."""
-    if os.environ.get("CI"):
-        pytest.fail(f"in CI every boot has to run: {reason}")
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    missing = hosttools.missing(PROGRAMS)
-    if missing:
-        cannot(f"missing programs: apt-get install {' '.join(hosttools.packages_of(missing))}")
-    try:
-        find_uefi()
-        accelerator = probe()
-    except HostError as error:
-        cannot(str(error))
-    try:
-        image = images.build()
-    except RuntimeError as error:
-        # An image that does not build is a defect wherever it happens.
-        pytest.fail(str(error))
-    return Lab(
-        image=image,
-        size=observing.virtual_size(image),
-        accelerator=accelerator,
-        patience=120.0 * accelerator.patience,
-    )
+    return lab_with(images.build)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock
@@ -77,14 +77,17 @@ def _files() -> Iterator[Path]:
                 yield path
 
 
-def run_the_command(image: Path, *words: str, environment: Mapping[str, str] | None = None) -> None:
-    """Build an image with what the boots' own flavours are; ``environment`` is added to the caller's."""
+def run_the_command(image: Path, *words: str, program: Path | None = None, **environment: str) -> None:
+    """Build an image; the boots' own flavours can be named. ``environment`` is added to the caller's.
+
+    ``program`` is the command of another environment than the tests'. Raises RuntimeError with its words if it fails.
+    """
     argv = (
-        str(Path(sys.executable).parent / "disk-image-create"),
+        str(program or Path(sys.executable).parent / "disk-image-create"),
         "--progress", "plain", "--flavour-path", str(FLAVOURS), "-o", str(image), *words,
     )  # fmt: skip
     done = subprocess.run(
-        argv, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        argv, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         check=False, timeout=3600,
     )  # fmt: skip
     if done.returncode != 0:

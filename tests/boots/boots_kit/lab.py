@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from imagewright.boot.accelerator import Accelerator
+import pytest
+from imagewright import hosttools
+from imagewright.boot.accelerator import Accelerator, probe
 from imagewright.boot.disks import make_overlay
+from imagewright.boot.firmware import find_uefi
 from imagewright.boot.machine import Machine
 from imagewright.boot.running import RunningMachine, running
 from imagewright.boot.ssh import KeyPair, Login, log_in
+from imagewright.boot.tools import PROGRAMS
+from imagewright.errors import HostError
 from imagewright.types import GIB
+
+from boots_kit.observing import virtual_size
 
 GROWTH = 3 * GIB
 """How much larger than the image the disks of these machines are."""
@@ -41,6 +50,36 @@ class Lab:
     def log_in(self, machine: RunningMachine, key: KeyPair) -> Login:
         """Log in as the image's user."""
         return log_in(machine, "debian", key.private, timeout=self.patience)
+
+
+def lab_with(build: Callable[[], Path]) -> Lab:
+    """The lab for an image that ``build`` gives."""
+    missing = hosttools.missing(PROGRAMS)
+    if missing:
+        cannot(f"missing programs: apt-get install {' '.join(hosttools.packages_of(missing))}")
+    try:
+        find_uefi()
+        accelerator = probe()
+    except HostError as error:
+        cannot(str(error))
+    try:
+        image = build()
+    except RuntimeError as error:
+        # An image that does not build is a defect wherever it happens.
+        pytest.fail(str(error))
+    return Lab(
+        image=image,
+        size=virtual_size(image),
+        accelerator=accelerator,
+        patience=120.0 * accelerator.patience,
+    )
+
+
+def cannot(reason: str) -> NoReturn:
+    """A boot that cannot run: a failure in CI, a skip elsewhere."""
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI every boot has to run: {reason}")
+    pytest.skip(reason)
 
 
 @dataclass(slots=True, kw_only=True)
