@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from imagewright.errors import StepFailed
 from imagewright.ramdisk.roots import Found, Root
 
 FOLDER = "usr/lib/firmware"
@@ -36,9 +37,18 @@ def asked_for(root: Root, paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def names_in(content: bytes, path: str) -> tuple[str, ...]:
-    """The firmware that one module asks for; the name of its file says how it is compressed."""
+    """The firmware that one module asks for; the name of its file says how it is compressed.
+
+    Raises StepFailed for one that is damaged.
+    """
+    try:
+        plain = _plain(content, path)
+    except (lzma.LZMAError, zlib.error, ValueError) as error:
+        raise StepFailed(
+            "module-damaged", f"the kernel module /{path} cannot be decompressed", cause=str(error)
+        ) from error
     # the modinfo section may begin with it
-    found = _FIRMWARE.findall(b"\0" + _plain(content, path))
+    found = _FIRMWARE.findall(b"\0" + plain)
     return tuple(dict.fromkeys(text.decode("utf-8", "replace") for text in found))
 
 
@@ -87,8 +97,11 @@ def _plain(content: bytes, path: str) -> bytes:
     if path.endswith(".zst"):
         import zstandard
 
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)) as stream:
-            return b"".join(iter(partial(stream.read, 1 << 20), b""))
+        try:
+            with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)) as stream:
+                return b"".join(iter(partial(stream.read, 1 << 20), b""))
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
     if path.endswith(".gz"):
         return zlib.decompress(content, wbits=31)
     return content

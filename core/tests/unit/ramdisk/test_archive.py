@@ -1,0 +1,59 @@
+"""The archive is what cpio(5) says: other programs read it, and the same members give the same bytes."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from imagewright.ramdisk.archive import Member, write_archive
+from imagewright.testing.ramdisks import unpacked
+
+
+def members(source: Path) -> list[Member]:
+    return [
+        Member(path="dev", kind="folder", mode=0o755),
+        Member(path="dev/console", kind="device", mode=0o600, device=(5, 1)),
+        Member(path="etc", kind="folder", mode=0o1777),
+        Member(path="etc/name", content="Grüße\n".encode()),
+        Member(path="etc/odd", content=b"abc", mode=0o4755),
+        Member(path="etc/source", source=str(source)),
+        Member(path="link", kind="link", mode=0o777, target="etc/ünicode"),
+    ]
+
+
+def test_what_is_read_back_is_what_was_written(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 4097)
+    made = bytearray()
+    size = write_archive(members(source), made.extend, moment=1_700_000_000)
+    assert size == len(made)
+    assert size % 512 == 0
+    nodes = {node.path: node for node in unpacked(bytes(made))}
+    assert list(nodes) == [member.path for member in members(source)]
+    assert nodes["etc/source"].content == b"x" * 4097
+    assert nodes["etc/odd"].mode == stat.S_IFREG | 0o4755
+    assert (nodes["dev/console"].mode, nodes["dev/console"].device) == (stat.S_IFCHR | 0o600, (5, 1))
+    assert nodes["link"].target == "etc/ünicode"
+    assert {(node.uid, node.gid, node.moment) for node in nodes.values()} == {(0, 0, 1_700_000_000)}
+
+
+def test_another_program_unpacks_it(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_text("a source\n")
+    made = bytearray()
+    write_archive([member for member in members(source) if member.kind != "device"], made.extend, moment=1)
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    subprocess.run(["busybox", "cpio", "-idm"], input=bytes(made), cwd=folder, capture_output=True, check=True)
+    assert (folder / "etc/name").read_text() == "Grüße\n"
+    assert (folder / "etc/source").read_text() == "a source\n"
+    assert (folder / "link").readlink() == Path("etc/ünicode")
+    assert stat.S_IMODE((folder / "etc/odd").stat().st_mode) & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("broken", [b"", b"070701" + b"z" * 104, b"not an archive" * 20])
+def test_the_reader_of_the_tests_takes_nothing_broken(broken: bytes) -> None:
+    with pytest.raises(ValueError, match=r"no header|invalid literal"):
+        list(unpacked(broken))
