@@ -24,11 +24,15 @@ MAC_ADDRESS = "52:54:00:12:34:56"
 class Network:
     """A user-mode network whose port 22 is forwarded from a free port of 127.0.0.1.
 
-    ``metadata`` is served at 169.254.169.254. A ``restricted`` machine reaches nothing else.
+    ``metadata`` is served at 169.254.169.254. A ``restricted`` machine reaches nothing else. ``ports`` are further
+    ones of the machine that are forwarded so. ``tftp`` is a folder whose ``boot_file`` the network's DHCP names.
     """
 
     metadata: MetadataService | None = None
     restricted: bool = False
+    ports: tuple[int, ...] = ()
+    tftp: Path | None = None
+    boot_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +156,18 @@ def _disk(name: str, disk: Disk, boot_index: int) -> Iterator[str]:
 
 def _network(network: Network, folder: Folder) -> Iterator[str]:
     # Port 0: the kernel chooses a free one when QEMU listens, so that two machines never race for it.
-    options = ["user", "id=net0", "hostfwd=tcp:127.0.0.1:0-:22"]
+    options = ["user", "id=net0", *(f"hostfwd=tcp:127.0.0.1:0-:{port}" for port in (22, *network.ports))]
     if network.restricted:
         options.append("restrict=on")
     if network.metadata is not None:
         options += network.metadata.network_options(folder.metadata, folder.requests)
         yield from ("-smbios", network.metadata.smbios())
+    # A card without its option ROM cannot start a machine; with it, a machine without a disk would try.
+    card = f"virtio-net-pci,netdev=net0,mac={MAC_ADDRESS}"
+    if network.tftp is not None:
+        options += [f"tftp={quoted(network.tftp)}", f"bootfile={quoted(network.boot_file)}"]
+        card += ",bootindex=0"
+    else:
+        card += ",romfile="
     yield from ("-netdev", ",".join(options))
-    yield from ("-device", f"virtio-net-pci,netdev=net0,mac={MAC_ADDRESS},romfile=")
+    yield from ("-device", card)

@@ -42,10 +42,10 @@ class Qmp:
             if "error" in message:
                 raise OSError(f"{command}: {message['error'].get('desc', 'refused')}")
 
-    def forwarded_port(self) -> int:
-        """The port of 127.0.0.1 that leads to the machine's port 22. Raises OSError if there is none."""
+    def forwarded_port(self, port: int = 22) -> int:
+        """The port of 127.0.0.1 that leads to a port of the machine. Raises OSError if there is none."""
         table = self.execute("human-monitor-command", **{"command-line": "info usernet"})
-        found = re.search(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b", table)
+        found = re.search(rf"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+{port}\b", table)
         if found is None:
             raise OSError("no forwarded port")
         return int(found.group(1))

@@ -77,6 +77,14 @@ class RunningMachine:
         self._started = 0.0
         self._restarted = False
 
+    def port(self, port: int) -> int:
+        """The port of 127.0.0.1 that leads to a forwarded port of the machine. Raises BootFailed if there is none."""
+        assert self._monitor is not None
+        try:
+            return self._monitor.forwarded_port(port)
+        except OSError as error:
+            raise self.failure(f"port {port} of the machine is not forwarded", cause=str(error)) from error
+
     @property
     def pid(self) -> int:
         """The process id of QEMU."""
@@ -166,6 +174,17 @@ class RunningMachine:
                 raise self.failure(f"the console did not show {text!r} within {timeout:.0f} s")
             time.sleep(0.2)
         return time.monotonic() - start
+
+    def wait_for_end(self, timeout: float) -> None:
+        """Wait until the machine ends by itself. Raises BootFailed if it does not in time, or its kernel panics."""
+        assert self._process is not None
+        deadline = time.monotonic() + timeout
+        while self.alive:
+            if _PANIC in self.console:
+                self.check()
+            if time.monotonic() > deadline:
+                raise self.failure(f"the machine did not end within {timeout:.0f} s")
+            time.sleep(0.2)
 
     def shut_down(self, timeout: float = 120.0) -> None:
         """Press the power button and wait for the end. Raises BootFailed if the machine does not obey in time."""
