@@ -51,7 +51,7 @@ def read_elf(place: str) -> Elf | None:
             return None
         try:
             return _read(descriptor, head)
-        except (struct.error, ValueError, StopIteration) as error:
+        except (struct.error, ValueError, StopIteration, OverflowError, OSError) as error:
             raise NotElf(f"the ELF file {place} is damaged") from error
     finally:
         os.close(descriptor)
@@ -67,7 +67,7 @@ def _read(descriptor: int, head: bytes) -> Elf:
     else:
         (table,) = struct.unpack_from(order + "I", head, 28)
         size, count = struct.unpack_from(order + "HH", head, 42)
-    headers = os.pread(descriptor, size * count, table)
+    headers = _piece(descriptor, table, size * count)
     loads: list[tuple[int, int, int]] = []  # address, offset, size
     dynamic = interpreter = b""
     notes: list[bytes] = []
