@@ -12,14 +12,12 @@ from imagewright.cli import reference
 from imagewright.cli.commands import doctor
 from imagewright.cli.commands.disk_image import output_name, request_of
 from imagewright.cli.commands.doctor import Finding
-from imagewright.cli.commands.logs import KEPT, LogFile
 from imagewright.cli.completion import PROGRAMS, flavours
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.optionsets import COMMANDS, DISK_IMAGE
 from imagewright.cli.resolve import resolve
 from imagewright.cli.tables import table, terms
-from imagewright.errors import HostError, UsageError
-from imagewright.events import Notice
+from imagewright.errors import UsageError
 from imagewright.request import Request
 
 BIN = Path(sys.executable).parent
@@ -344,40 +342,6 @@ def test_doctor_prints_findings_and_exits_by_them(tmp_path):
     assert document["able"] is (result.returncode == 0)
     assert result.returncode in (0, 4)
     assert {finding["subject"] for finding in document["findings"]} >= {"user namespaces", "cache folder", "KVM"}
-
-
-# -- the log
-
-
-def test_a_log_is_made_at_the_first_event_and_only_then(tmp_path):
-    with LogFile.choose(None, tmp_path, "demo") as log:
-        assert not log.begun
-        assert list(tmp_path.iterdir()) == []
-        log.handle(Notice(message="hello"))
-        log.note("the end")
-    assert log.path.read_text().endswith(" hello\nthe end\n")
-    assert log.path.stat().st_mode & 0o077 == 0
-
-
-def test_only_the_newest_logs_are_kept(tmp_path):
-    (tmp_path / "logs").mkdir()
-    for number in range(KEPT + 5):
-        old = tmp_path / "logs" / f"old-{number:02}.log"
-        old.touch()
-        os.utime(old, (number, number))
-    with LogFile.choose(None, tmp_path, "demo") as log:
-        log.handle(Notice(message="hello"))
-    names = sorted(path.name for path in (tmp_path / "logs").iterdir())
-    assert len(names) == KEPT
-    assert log.path.name in names
-    assert "old-00.log" not in names
-
-
-def test_a_named_log_that_cannot_be_written_is_refused_before_the_build(tmp_path):
-    with pytest.raises(HostError, match="cannot be written"):
-        LogFile.choose(tmp_path / "missing" / "log", tmp_path, "demo")
-    with pytest.raises(HostError, match="cannot be written"):
-        LogFile.choose(tmp_path, tmp_path, "demo")
 
 
 # -- tables and the reference

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TextIO
 
@@ -30,14 +31,16 @@ class LogFile:
         if wanted is None:
             stamp = time.strftime("%Y%m%d-%H%M%S")
             return cls(cache_dir / "logs" / f"{image}-{stamp}-{os.getpid()}.log")
-        folder = wanted.absolute().parent
-        if not folder.is_dir() or wanted.is_dir() or not os.access(wanted if wanted.exists() else folder, os.W_OK):
+        try:
+            _try(wanted.absolute())
+        except OSError as error:
             raise HostError(
                 "unwritable-log",
                 f"the log file `{wanted}` cannot be written",
+                cause=(error.strerror or str(error)).lower(),
                 hint="name another `--log-file`",
                 option="log-file",
-            )
+            ) from error
         return cls(wanted.absolute())
 
     @property
@@ -81,6 +84,16 @@ class LogFile:
             self._stream.flush()
         except (OSError, ValueError):
             return
+
+
+def _try(path: Path) -> None:
+    """Raise OSError if the file could not be written; one that is not there is not made."""
+    if os.path.lexists(path):
+        if not path.is_fifo():  # which may have no reader yet
+            os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+    else:
+        with TemporaryFile(dir=path.parent):
+            pass
 
 
 def _forget_oldest(folder: Path) -> None:
