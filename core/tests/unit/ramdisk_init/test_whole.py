@@ -28,6 +28,12 @@ def test_each_fragment_is_named_as_it_starts_and_the_machine_starts_again_in_the
     assert life.end == "reboot"
 
 
+def test_a_ramdisk_without_udev_and_modules_says_so_and_goes_on(init_kit):
+    life = init_kit.live({"one": "true"})
+    assert "imagewright: this ramdisk has neither udev nor modules of the kernel " in life.console
+    assert "all done" in life.console
+
+
 def test_the_machine_is_switched_off_where_the_command_line_says_so(init_kit):
     assert init_kit.live({"one": "true"}, "ip=off end=poweroff").end == "poweroff"
 
