@@ -165,7 +165,8 @@ def _check(
                 f"root tree: {sizes.show(content.total)} in {content.inodes} files and folders",
                 f"root partition: {sizes.show(root.size)}",
             ),
-            hint=f"give --image-size {sizes.show(whole).removesuffix(' GiB')} or more, or leave it out",
+            hint=sizes.larger(whole),
+            option="image-size",
         )
     return placed
 

@@ -122,6 +122,7 @@ def too_small(content: Content, size: int) -> PlanError:
         f"The root tree needs a filesystem of {sizes.show(needed)}, but the disk has room for {sizes.show(size)}",
         where=(f"content: {sizes.show(content.total)} in {content.inodes} files and folders",),
         hint=f"give an --image-size that is at least {more} larger, or leave it out",
+        option="image-size",
     )
 
 

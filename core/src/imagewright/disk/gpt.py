@@ -55,6 +55,7 @@ def place(layout: Layout, size: int, disk_uuid: str) -> tuple[PlacedPartition, .
                 for partition in layout.partitions
             ),
             hint="give a larger --image-size, or leave it out",
+            option="image-size",
         )
     placed: list[PlacedPartition] = []
     offset = ALIGNMENT

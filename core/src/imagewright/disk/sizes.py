@@ -77,7 +77,7 @@ def check_requested(requested: int, least: int) -> None:
             "image-too-small",
             f"No image fits into {asked(requested)}",
             where=(f"its partitions and the smallest filesystem: {show(least)}",),
-            hint=_larger(least),
+            hint=larger(least),
             option="image-size",
         )
 
@@ -96,7 +96,7 @@ def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) ->
             raise _conflict(
                 _says(least, "at least", minimum),
                 f"--image-size asks for {asked(requested)}",
-                _larger(minimum),
+                larger(minimum),
                 "image-size",
             )
         for bound in bounds:
@@ -112,7 +112,7 @@ def fold(bounds: Sequence[Bound], content: int | None, requested: int | None) ->
                 "image-too-small",
                 f"The image's content does not fit into {asked(requested)}",
                 where=(f"content: {show(content)}", f"--image-size asks for {asked(requested)}"),
-                hint=_larger(content + reserve(content)),
+                hint=larger(content + reserve(content)),
                 option="image-size",
             )
         return size
@@ -209,7 +209,8 @@ def _gib(size: int) -> str:
     return f"{size * 100 // GIB / 100:g}"
 
 
-def _larger(size: int) -> str:
+def larger(size: int) -> str:
+    """The hint for an ``--image-size`` that holds ``size`` bytes."""
     return f"give --image-size {-(-size * 100 // GIB) / 100:g} or more, or leave it out"
 
 

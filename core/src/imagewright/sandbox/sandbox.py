@@ -384,5 +384,6 @@ def _raised(result: dict[str, Any]) -> ImagewrightError:
         where=tuple(result["where"]),
         cause=result["cause"],
         hint=result["hint"],
+        option=result["option"],
     )
     return made

@@ -90,6 +90,7 @@ def _told(error: BaseException) -> dict[str, Any]:
             "where": list(error.where),
             "cause": error.cause,
             "hint": error.hint,
+            "option": error.option,
         }
     if isinstance(error, OSError) and error.errno:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]

@@ -31,7 +31,7 @@ def add(*, a, b):
 
 
 def refuse():
-    raise HostError("no-luck", "there is no luck", where=("file: x",), cause="the weather", hint="wait")
+    raise HostError("no-luck", "there is no luck", where=("file: x",), cause="the weather", hint="wait", option="o")
 
 
 def break_down():

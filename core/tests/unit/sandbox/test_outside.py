@@ -119,8 +119,8 @@ def test_a_functions_own_error_arrives_whole(bench) -> None:
     with pytest.raises(HostError) as caught:
         call(bench, "refuse")
     error = caught.value
-    assert (error.reference, error.message, error.where, error.cause, error.hint) == (
-        "no-luck", "there is no luck", ("file: x",), "the weather", "wait",
+    assert (error.reference, error.message, error.where, error.cause, error.hint, error.option) == (
+        "no-luck", "there is no luck", ("file: x",), "the weather", "wait", "o",
     )  # fmt: skip
 
 
