@@ -78,6 +78,22 @@ def test_ssh_is_forwarded_from_this_host_alone() -> None:
     assert "restrict=on" not in netdev
 
 
+def test_more_ports_are_forwarded_from_free_ones() -> None:
+    (netdev,) = options(Machine(network=Network(ports=(3260, 10000))), "netdev")
+    forwards = [word for word in netdev.split(",") if word.startswith("hostfwd=")]
+    assert forwards == [f"hostfwd=tcp:127.0.0.1:0-:{port}" for port in (22, 3260, 10000)]
+
+
+def test_a_machine_with_a_boot_file_starts_from_the_network_before_its_disks() -> None:
+    machine = Machine(disks=(disk(),), network=Network(tftp=Path("/tf,tp"), boot_file="boot.ipxe"))
+    (netdev,) = options(machine, "netdev")
+    assert "tftp=/tf,,tp,bootfile=boot.ipxe" in netdev
+    (card,) = [value for value in options(machine, "device") if "netdev=" in value]
+    assert card.endswith("bootindex=0")
+    (card,) = [value for value in options(Machine(), "device") if "netdev=" in value]
+    assert card.endswith("romfile=")
+
+
 def test_a_machine_without_network_has_no_card() -> None:
     assert options(Machine(network=None), "netdev") == []
     assert not any("net" in value for value in options(Machine(network=None), "device"))
