@@ -14,6 +14,8 @@ from typer.main import get_command
 from imagewright.cli.optionsets import (
     BOOT,
     BOOT_SERVER,
+    CACHE_LIST,
+    CACHE_PRUNE,
     CHECK_FLAVOURS,
     DISK_IMAGE,
     DISPLAY,
@@ -156,6 +158,7 @@ def imagewright() -> Any:
     )
     app.add_typer(_flavours(), name="flavours")
     app.add_typer(_config(), name="config")
+    app.add_typer(_cache(), name="cache")
     return get_command(app)
 
 
@@ -210,6 +213,32 @@ def _config() -> typer.Typer:
             f"{_BODIES}.config:show",
             DISPLAY,
             help="Print every option with its value and where the value comes from.",
+        )
+    )
+    return group
+
+
+def _cache() -> typer.Typer:
+    group = _typer("Look after the layers that builds keep.")
+    group.command("list", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.cache:list_all",
+            CACHE_LIST,
+            help="List the kept layers with their size and when they were last used.",
+        )
+    )
+    group.command("prune", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.cache:prune",
+            CACHE_PRUNE,
+            help="Remove layers, the longest unused first. Those that a running build uses stay.",
+        )
+    )
+    group.command("verify", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.cache:verify",
+            CACHE_LIST,
+            help="Read all layers and remove the damaged ones. Exits by the damage found.",
         )
     )
     return group

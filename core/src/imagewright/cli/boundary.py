@@ -132,7 +132,7 @@ def _check_variable(ctx: Any, parameter: Any) -> None:
     from imagewright.cli.resolve import from_variable
     from imagewright.cli.settings import SETTINGS
 
-    setting = SETTINGS.get(str(parameter.name).replace("_", "-"))
+    setting = SETTINGS.get(str(parameter.name).rstrip("_").replace("_", "-"))
     source = getattr(ctx.get_parameter_source(parameter.name), "name", "")
     if setting is None or source != "ENVIRONMENT":
         return

@@ -152,6 +152,16 @@ def step(value: str) -> str:
     return value
 
 
+def phase_or_step(value: str) -> str:
+    """A phase, or a step as ``PHASE/NN-name``."""
+    from imagewright.types import Phase
+
+    named, slash, step_id = value.strip().partition("/")
+    if named not in {phase.value for phase in Phase} or (slash and not step_id):
+        raise ValueError("it must be a phase, such as `finalise`, or a step, such as `install/10-modules`")
+    return value.strip()
+
+
 def parameter(value: str) -> tuple[str, str, str]:
     """``FLAVOUR.NAME=VALUE``."""
     key, equals, rest = value.partition("=")

@@ -38,6 +38,8 @@ BUILD = chosen(
     "repository-login",
     "offline",
     "no-cache",
+    "refresh",
+    "from",
     "cache-dir",
     "work-dir",
     "plan",
@@ -88,6 +90,12 @@ BOOT_SERVER = (
 )
 """The options of ``imagewright boot-server``."""
 
+CACHE_LIST = (*chosen("cache-dir"), *DISPLAY)
+"""The options of ``imagewright cache list`` and ``verify``."""
+
+CACHE_PRUNE = (*chosen("max-size", "max-age"), *CACHE_LIST)
+"""The options of ``imagewright cache prune``."""
+
 RAMDISK_IMAGE = (
     replace(
         SETTINGS["output"],
@@ -109,6 +117,7 @@ COMMANDS: Mapping[str, Sequence[Setting]] = {
     "disk-image-get-kernel": GET_KERNEL,
     "imagewright boot": BOOT,
     "imagewright boot-server": BOOT_SERVER,
+    "imagewright cache": CACHE_PRUNE,
     "imagewright doctor": DOCTOR,
     "imagewright flavours check": CHECK_FLAVOURS,
     "imagewright flavours new": NEW_FLAVOUR,

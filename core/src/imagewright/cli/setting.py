@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 from imagewright.cli import kinds
@@ -42,13 +43,14 @@ class Setting:
 
     @property
     def parameter(self) -> str:
-        """The name of its Python parameter, such as ``image_size``."""
-        return self.name.replace("-", "_")
+        """The name of its Python parameter, such as ``image_size``; ``from_`` for a word of the language."""
+        name = self.name.replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
     @property
     def variable(self) -> str:
         """``IMAGEWRIGHT_IMAGE_SIZE``."""
-        return f"IMAGEWRIGHT_{self.parameter.upper()}"
+        return f"IMAGEWRIGHT_{self.name.replace('-', '_').upper()}"
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imagewright.cli import boot_server_settings as boot_server
-from imagewright.cli import kinds, ramdisk_settings
+from imagewright.cli import cache_settings, kinds, ramdisk_settings
 from imagewright.cli.kinds import Kind
 from imagewright.cli.setting import Setting as Setting
 from imagewright.cli.setting import switch as _switch
@@ -206,7 +206,6 @@ _ALL = (
         group="Sources",
     ),
     _switch("offline", "Use the caches only; the build gets no network.", group="Sources"),
-    _switch("no-cache", "Make everything anew.", group="Sources"),
     Setting(
         name="cache-dir",
         help="Folder of the caches and of the work folders.",
@@ -330,6 +329,7 @@ _ALL = (
         metavar="DIR",
         group="Kernel",
     ),
+    *cache_settings.OPTIONS,
     *boot_server.OPTIONS,
     *ramdisk_settings.OPTIONS,
 )

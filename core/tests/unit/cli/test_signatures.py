@@ -43,7 +43,7 @@ def run(words, *, environment=None, cwd=None):
 def test_every_option_has_its_variable(name):
     for parameter in COMMANDS[name].params:
         if parameter.param_type_name == "option" and parameter.name not in ("version", "help"):
-            wanted = f"IMAGEWRIGHT_{parameter.name.upper()}"
+            wanted = f"IMAGEWRIGHT_{parameter.name.rstrip('_').upper()}"
             assert wanted in parameter.envvar, parameter.name
             assert wanted in parameter.help
 

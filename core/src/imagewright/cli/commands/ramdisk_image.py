@@ -68,6 +68,8 @@ def request_of(invocation: Invocation) -> RamdiskRequest:
             ca_certificate=values["ca-certificate"].absolute() if values["ca-certificate"] else None,
             offline=values["offline"],
             no_cache=values["no-cache"],
+            refresh=values["refresh"],
+            start_from=values["from"],
             trace=values["trace"],
             ramdisk=True,
             environment=invocation.environment,

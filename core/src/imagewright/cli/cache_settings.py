@@ -1,0 +1,41 @@
+"""The options of the cache of layers: a part of the one table."""
+
+from __future__ import annotations
+
+from imagewright.cli import kinds
+from imagewright.cli.setting import Setting, switch
+
+BUILD = (
+    switch("no-cache", "Use and keep no layers; packages that were fetched are used.", group="Cache"),
+    switch("refresh", "Ask package archives again, although their answer is younger than 6 hours.", group="Cache"),
+    Setting(
+        name="from",
+        help="Run everything from this phase or step on, although its layers are kept.",
+        convert=kinds.phase_or_step,
+        metavar="PHASE|STEP",
+        default="",
+        shown="the first change",
+        group="Cache",
+    ),
+)
+"""What builds take."""
+
+OPTIONS = (
+    *BUILD,
+    Setting(
+        name="max-size",
+        help="GiB of layers to leave.",
+        convert=kinds.gib,
+        metavar="GIB",
+        shown="20",
+        group="Cache",
+    ),
+    Setting(
+        name="max-age",
+        help="Days after which an unused layer goes.",
+        convert=kinds.count,
+        metavar="DAYS",
+        shown="30",
+        group="Cache",
+    ),
+)
