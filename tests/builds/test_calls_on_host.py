@@ -34,6 +34,9 @@ PACK = """
     def stumble(context, word):
         return 1 // 0
 
+    def blab(context, word):
+        raise PlanError("no-entry", "the server refuses " + word, where=("with: " + word,), cause=word, hint=word)
+
     def crash(context, word):
         print("about to crash")
         ctypes.string_at(0)
@@ -49,7 +52,7 @@ PACK = """
 
     class Calling(Flavour):
         summary = "brings a word"
-        parameters = (Parameter(name="word", default="hello", help="a word"),)
+        parameters = (Parameter(name="word", {more}, help="a word"),)
 
         @hookimpl
         def extra_data(self, ctx):
@@ -58,9 +61,10 @@ PACK = """
 """
 
 
-def calling(kit: ImageKit, function: str) -> ImageKit:
+def calling(kit: ImageKit, function: str, more: str = "default='hello'") -> ImageKit:
     name = f"calling-{function}"
-    kit.pack(name, PACK.format(module=name.replace("-", "_"), function=function), {"calling": "Calling"})
+    source = PACK.format(module=name.replace("-", "_"), function=function, more=more)
+    kit.pack(name, source, {"calling": "Calling"})
     return kit
 
 
@@ -87,6 +91,14 @@ def test_the_error_that_a_function_raises_is_the_builds(image_kit: ImageKit) -> 
     error = calling(image_kit, "refuse").fails("calling", kind=PlanError, match="there is no hello")
     assert error.hint == "say another"
     assert "step: extra-data/10-bring" in error.where
+
+
+def test_a_secret_in_the_error_of_a_function_is_masked(image_kit: ImageKit) -> None:
+    kit = calling(image_kit, "blab", "secret=True")
+    error = kit.fails("calling", kind=PlanError, match="refuses", settings={"calling.word": "s3cr3t-w0rd"})
+    assert "s3cr3t-w0rd" not in str(error)
+    assert (error.message, error.cause, error.hint) == ("the server refuses ***", "***", "***")
+    assert "with: ***" in error.where
 
 
 def test_a_function_that_stumbles_is_blamed_with_its_line(image_kit: ImageKit) -> None:

@@ -26,9 +26,7 @@ PASSWORD = "s3cr3t-login-of-acme"
 @pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AptRepository]:
     # a short path: gpg-agent's socket lies in it
-    with apt_repository(
-        tmp_path_factory.mktemp("acme"), {"acme-agent": {"usr/share/acme/agent": "an agent\n"}}
-    ) as it:
+    with apt_repository(tmp_path_factory.mktemp("acme"), {"acme-agent": {"usr/share/acme/agent": "an agent\n"}}) as it:
         yield it
 
 
