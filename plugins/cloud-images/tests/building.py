@@ -61,3 +61,17 @@ def extended(toy_tree: bytes, path: Path, *members: dict[str, object]) -> Path:
             add(made, **member)  # type: ignore[arg-type]
     path.write_bytes(out.getvalue())
     return path
+
+
+def without(tree: bytes, *names: str) -> bytes:
+    """The archive without these names and what is below them."""
+    out = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(tree)) as source,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as made,
+    ):
+        for info in source:
+            path = info.name.removeprefix("./")
+            if not any(path == name or path.startswith(f"{name}/") for name in names):
+                made.addfile(info, source.extractfile(info) if info.isreg() else None)
+    return out.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from imagewright.errors import ContractError, HostError, UsageError
 from imagewright.testing.built import Built
 from imagewright.testing.kit import ImageKit
 
-from .building import assert_kept, build, extended, fails
+from .building import assert_kept, build, extended, fails, without
 from .conftest import NAME, Cloud
 
 # -- a blank slate
@@ -184,3 +185,27 @@ def test_offline_without_a_cache_is_one_clear_message(image_kit: ImageKit, ubunt
         cloud_images=ubuntu.server.address,
         offline=True,
     )
+
+
+def test_an_image_may_have_dracut_in_place_of_initramfs_tools(
+    image_kit: ImageKit, toy_tree: bytes, tmp_path: Path
+) -> None:
+    """As Ubuntu's newer releases do."""
+    script = '#!/bin/sh\necho "dracut $*"\n'
+    image = extended(
+        without(toy_tree, "usr/sbin/update-initramfs", "etc/initramfs-tools"),
+        tmp_path / "image.tar",
+        {"name": "usr/bin/dracut", "content": script, "mode": 0o755},
+        {"name": "usr/lib/modules/6.99", "kind": tarfile.DIRTYPE, "mode": 0o755},
+    )
+    built = build(image_kit, image)
+    assert "dracut --force --no-hostonly /boot/initrd.img-6.99 6.99" in built.log
+
+
+def test_a_kernel_without_a_maker_of_its_initramfs_stops_the_build(
+    image_kit: ImageKit, toy_tree: bytes, tmp_path: Path
+) -> None:
+    image = tmp_path / "image.tar"
+    image.write_bytes(without(toy_tree, "usr/sbin/update-initramfs", "etc/initramfs-tools"))
+    text = fails(image_kit, image, "the script .*50-initramfs failed")
+    assert "nothing that makes an initramfs" in text

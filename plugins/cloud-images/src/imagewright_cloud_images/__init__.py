@@ -64,7 +64,7 @@ class _FromImage(Flavour):
 
     api_version = 1
     provides = (OPERATING_SYSTEM,)
-    disk_space = 6 * GIB
+    disk_space = 4 * GIB
 
     def fetched(self, ctx: BuildContext) -> dict[str, str]:
         """Where the image comes from and what vouches for it, as arguments of the fetching function."""

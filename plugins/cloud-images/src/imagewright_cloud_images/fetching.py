@@ -209,6 +209,7 @@ def _local(store: Store, path: Path, digest: str, ctx: CallContext) -> str:
             f"the base image {path} cannot be read",
             cause=(error.strerror or str(error)).lower(),
             hint="--base-image-file names a file or an address",
+            option="base-image-file",
         ) from error
     ctx.report(f"{path} is {found}")
     return found

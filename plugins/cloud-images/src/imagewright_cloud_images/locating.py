@@ -33,11 +33,12 @@ def arguments_of(*, image: str, digest: str, keyring: str) -> dict[str, str]:
                 "base-image-address",
                 f"the base image's address {image.partition('://')[0]}://… is neither of http nor of https",
                 hint="fetch it, and name the file: --base-image-file ./IMAGE",
+                option="base-image-file",
             )
         return {**nothing, "file": str(Path(image).expanduser().absolute())}
     folder, _, name = image.rpartition("/")
     if not name or name != name.split()[0] or folder.endswith(":/"):
-        raise UsageError("base-image-address", "the address of the base image names no file")
+        raise UsageError("base-image-address", "the address of the base image names no file", option="base-image-file")
     if not digest and not keyring:
         raise UsageError(
             "base-image-not-vouched-for",
@@ -45,6 +46,7 @@ def arguments_of(*, image: str, digest: str, keyring: str) -> dict[str, str]:
             cause="whoever answers there could give any image",
             hint="--set cloud-image.base-image-digest=SHA256, or --set cloud-image.base-image-keyring=FILE for a "
             "SHA256SUMS.gpg beside it",
+            option="base-image-file",
         )
     return {**nothing, "folder": folder, "names": name, "keyring": keyring}
 
