@@ -7,17 +7,13 @@ the first byte is trusted.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import zstandard
 
-from imagewright.bootserver.errors import DeploymentFailed
 from imagewright.bootserver.initiator import Image, Initiator
 
 SUFFIX = ".raw.zst"
@@ -59,7 +55,7 @@ class Images:
             if self._image is not None:
                 self._add(self._image.name, self._image)
                 if self._compressed_name() != self._image.name:
-                    self._add(self._compressed_name(), self._compress(initiator.image(self._image)))
+                    self._add(self._compressed_name(), self._compress(initiator.image(self._image), initiator))
         finally:
             self._ready.set()
         return dict(self._offered)
@@ -83,28 +79,21 @@ class Images:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         self._offered[name] = Offered(name=name, path=path, digest=digest)
 
-    def _compress(self, image: Image) -> Path:
-        into = self._folder / "disk.raw.zst"
-        with _raw(image, self._folder) as raw, into.open("wb") as out:
-            compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, threads=-1)
-            compressor.copy_stream(raw, out, size=image.size, read_size=2**20, write_size=2**20)
+    def _compress(self, image: Image, initiator: Initiator) -> Path:
+        """Write the disk in an image to a file under zstd. Raises DeploymentFailed."""
+        raw, into = image.path, self._folder / "disk.raw.zst"
+        if image.format != "raw":
+            raw = self._folder / "disk.raw"
+            initiator.unpack(image, raw)
+        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, threads=-1)
+        with (
+            raw.open("rb") as stream,
+            into.open("wb") as out,
+            compressor.stream_writer(out, size=image.size, closefd=False) as packed,
+        ):
+            while piece := stream.read(2**20):
+                initiator.check_running()
+                packed.write(piece)
+        if raw != image.path:
+            raw.unlink()
         return into
-
-
-@contextmanager
-def _raw(image: Image, folder: Path) -> Iterator[BinaryIO]:
-    """The disk in an image as a stream of its bytes."""
-    if image.format == "raw":
-        with image.path.open("rb") as stream:
-            yield stream
-        return
-    raw = folder / "disk.raw"
-    argv = ("qemu-img", "convert", "-f", image.format, "-O", "raw", "-W", str(image.path.resolve()), str(raw))
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise DeploymentFailed("image-unreadable", f"{image.path} cannot be read", cause=done.stderr.strip())
-    try:
-        with raw.open("rb") as stream:
-            yield stream
-    finally:
-        raw.unlink(missing_ok=True)

@@ -106,6 +106,15 @@ class Initiator:
             if self._process is not None:
                 self._process.terminate()
 
+    def check_running(self) -> None:
+        """Raise DeploymentFailed once :meth:`stop` was called."""
+        if self._stopped:
+            raise DeploymentFailed("stopped", "the boot server is stopping")
+
+    def unpack(self, image: Image, into: Path) -> None:
+        """Write the disk in an image to a raw file with holes. Raises DeploymentFailed."""
+        self._run("convert", "-O", "raw", "-W", "--image-opts", image.options(), str(into), what="unpack the image")
+
     def image(self, path: Path) -> Image:
         """Look at an image file. Raises DeploymentFailed if qemu-img cannot read it."""
         told = self._json("info", "--output=json", str(path.resolve()), what=f"look at {path}")
@@ -165,10 +174,9 @@ class Initiator:
     def _json(self, *words: str, what: str) -> Any:
         return json.loads(self._run(*words, what=what, timeout=_QUICK))
 
-    def _run(self, *words: str, what: str, timeout: float | None) -> str:
+    def _run(self, *words: str, what: str, timeout: float | None = None) -> str:
         with self._lock:
-            if self._stopped:
-                raise DeploymentFailed("stopped", "the boot server is stopping")
+            self.check_running()
             process = subprocess.Popen(
                 (self._program, *words),
                 stdin=subprocess.DEVNULL,
