@@ -7,7 +7,8 @@ order in which pluggy would call them never matters. A generator runs where it i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pluggy
@@ -111,16 +112,18 @@ class Panel:
         values: list[T] = []
         for part in loaded.parts:
             for result in self._call(loaded, part, hook, ctx):
-                values += self._consumed(loaded, hook, result, kind)
+                with _without_secrets(loaded, ctx):
+                    values += self._consumed(loaded, hook, result, kind)
         return tuple(values)
 
     def _call(self, loaded: Loaded, part: Flavour, hook: str, ctx: BuildContext) -> list[Any]:
         others = [plugin for plugin in self._manager.get_plugins() if plugin is not part]
         caller = self._manager.subset_hook_caller(hook, others)
-        try:
-            results: list[Any] = caller(ctx=ctx)
-        except Exception as error:
-            raise _blamed(loaded, hook, error) from error
+        with _without_secrets(loaded, ctx):
+            try:
+                results: list[Any] = caller(ctx=ctx)
+            except Exception as error:
+                raise _blamed(loaded, hook, error) from error
         return results
 
     def _consumed(self, loaded: Loaded, hook: str, result: object, kind: type[T]) -> list[T]:
@@ -159,6 +162,24 @@ def _check_options(loaded: Loaded, part: Flavour) -> None:
                 cause=f"it is {hook}{inspect.signature(method)}",
                 hint=f"def {hook}(self, ctx): every hook takes exactly `self` and `ctx`",
             )
+
+
+@contextmanager
+def _without_secrets(loaded: Loaded, ctx: BuildContext) -> Iterator[None]:
+    """Take the values of secret parameters out of what a hook raises."""
+    try:
+        yield
+    except ImagewrightError as error:
+        names = {one.name for one in loaded.metadata.parameters if one.secret}
+        secrets = sorted((str(ctx.parameters[name]) for name in names if ctx.parameters.get(name)), key=len)
+
+        def starred(text: str) -> str:
+            for secret in reversed(secrets):
+                text = text.replace(secret, "***")
+            return text
+
+        error.change(starred)
+        raise
 
 
 def _blamed(loaded: Loaded, hook: str, error: Exception) -> ImagewrightError:

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class ImagewrightError(Exception):
     """One clear message: what, where, the likely cause, and the next command.
@@ -43,6 +45,11 @@ class ImagewrightError(Exception):
         self.cause = cause
         self.hint = hint
         self.option = option
+
+    def change(self, change: Callable[[str], str]) -> None:
+        """Put every text of the message through ``change``, which takes out what nobody may read."""
+        self.message, self.cause, self.hint = change(self.message), change(self.cause), change(self.hint)
+        self.where = tuple(change(line) for line in self.where)
 
     def __str__(self) -> str:
         """The whole message as plain lines, as a log shows it."""

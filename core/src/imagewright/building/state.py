@@ -93,8 +93,7 @@ class Building:
             if not any(line.startswith("step: ") for line in error.where):
                 error.where = (*error.where, f"step: {phase}/{step}", f"flavour: {origin}")
             # a function may well say with what it was refused
-            error.message, error.cause, error.hint = map(self.masked, (error.message, error.cause, error.hint))
-            error.where = tuple(map(self.masked, error.where))
+            error.change(self.masked)
             self.monitor.handle(StepFinished(phase=phase, step=step, status="failed", seconds=time.monotonic() - begun))
             raise
         seconds = time.monotonic() - begun

@@ -162,6 +162,24 @@ def test_a_hook_that_raises_is_blamed_with_file_and_line(shelf, body, cause):
     assert "distribution: own 1.0" in caught.value.where
 
 
+@pytest.mark.parametrize("give", ["raise ValueError(token)", "yield None; raise ValueError(token)"])
+def test_a_hook_that_raises_a_secret_shows_stars(shelf, give):
+    shelf.system()
+    source = f"""
+        class Own(Flavour):
+            parameters = (Parameter(name="token", secret=True, help="a token"),)
+            @hookimpl
+            def install(self, ctx):
+                token = ctx.parameters["token"]
+                {give.replace("None", 'Step(id="10-a", action=Command(argv=("x",)))')}
+    """
+    shelf.pack("own", {"own": "Own"}, source)
+    with pytest.raises(ContractError) as caught:
+        shelf.prepare("own", settings=(("own", "token", "s3cr3t"),))
+    assert "ValueError: ***" in caught.value.cause
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_a_package_manager_that_lacks_a_part_is_named(shelf):
     shelf.pack(
         "own",
