@@ -83,12 +83,23 @@ class PackContract:
         assert [step.key for step in first.steps] == [step.key for step in second.steps]
 
     def test_the_flavour_contributes_something(self, flavour: str, image_kit: ImageKit) -> None:
-        """Steps, packages or other flavours; a hook that is never asked shows here."""
+        """Steps, packages, other flavours, or parts of a ramdisk; a hook that is never asked shows here."""
         plan = self.planned(image_kit, flavour)
         chosen = plan.flavour(flavour)
         assert chosen is not None
         own = [step for step in plan.steps if step.origin.flavour == flavour]
-        assert own or chosen.requires or OPERATING_SYSTEM in chosen.provides, "the flavour changes nothing"
+        if own or chosen.requires or OPERATING_SYSTEM in chosen.provides:
+            return
+        ramdisk = image_kit.ramdisk_plan(
+            flavour,
+            operating_system=self.operating_system,
+            settings=self.settings,
+            flavour_path=(*image_kit.flavour_path, *self.flavour_path),
+        )
+        given = (ramdisk.executables, ramdisk.modules, ramdisk.files)
+        assert any(one.flavour == flavour for one in ramdisk.fragments) or any(
+            who == flavour for values in given for _, who in values
+        ), "the flavour changes nothing, neither in images nor in ramdisks"
 
     def test_parameters_are_explained(self, flavour: str, image_kit: ImageKit) -> None:
         """Each has a help text; a secret one has no default, which everybody could read."""

@@ -22,7 +22,8 @@ from imagewright.entrypoints import survey
 from imagewright.errors import ImagewrightError
 from imagewright.plan import Plan, digest_of
 from imagewright.planning import Prepared, prepare
-from imagewright.request import Request
+from imagewright.planning.ramdisks import PlannedRamdisk, plan_ramdisk
+from imagewright.request import RamdiskRequest, Request
 from imagewright.testing.built import Built, RecordingMonitor
 
 TOY = "toy"
@@ -139,6 +140,12 @@ class ImageKit:
     def plan(self, *flavours: str, **options: Any) -> Plan:
         """The plan; nothing runs. Raises ImagewrightError."""
         return self.prepare(*flavours, **options).plan
+
+    def ramdisk_plan(self, *flavours: str, operating_system: str = TOY, **options: Any) -> PlannedRamdisk:
+        """The plan of a ramdisk; nothing runs. Raises ImagewrightError."""
+        request = self.request(*flavours, operating_system=operating_system, output="ramdisk", **options)
+        with own_import_path():
+            return plan_ramdisk(RamdiskRequest(image=request))
 
     def build(self, *flavours: str, fresh: bool = False, **options: Any) -> Built:
         """Build; raises ImagewrightError. An image of a real operating system is built once a day and kept.
