@@ -430,3 +430,64 @@ def test_a_sandbox_shows_kept_layers_read_only(kit: ImageKit) -> None:
             lambda line: None,
         )
     assert (store(kit) / key / "tree/etc/hostname").exists()
+
+
+def prospects(kit: ImageKit, *flavours: str, **options: object) -> dict[str, str]:
+    """What ``--plan`` says of each step of the tree."""
+    from imagewright.building.forecast import forecast
+
+    request = kit.request(*flavours, **options)
+    found = forecast(request, kit.prepare(*flavours, **options))
+    return {name: " ".join((one.status, one.on, one.why)).strip() for name, one in found.items()}
+
+
+def test_the_plan_says_what_is_cached_and_what_is_not_known_yet(kit: ImageKit) -> None:
+    fresh = prospects(kit, "steps")
+    assert fresh["root/10-busybox"] == "run  it was not built before"
+    assert fresh["install/20-two"] == "run  root/10-busybox runs before it"
+    kit.build("steps")
+    assert set(prospects(kit, "steps").values()) == {"cached"}
+    assert prospects(kit, "steps", no_cache=True)["install/20-two"] == "run  --no-cache"
+    later = prospects(kit, "steps", refresh=True)
+    assert later["root/10-busybox"] == "cached"
+    assert later["packages/10-resolve"] == "run  --refresh asks again"
+    assert later["install/20-two"] == "depends packages/10-resolve"
+    age_answers(kit, 8)
+    assert prospects(kit, "steps")["packages/10-resolve"] == "run  asks again: the last answer is 8 hours old"
+
+
+def test_the_plan_names_the_input_that_changed(kit: ImageKit) -> None:
+    kit.flavour("set", {"flavour.toml": "[parameters.word]\n", "install.d/90-set": SH + 'test "$WORD"\n'})
+    kit.build("steps", "set", settings={"set.word": "a"})
+    changed = prospects(kit, "steps", "set", settings={"set.word": "b"})
+    assert changed["install/30-three"] == "cached"
+    assert changed["install/90-set"] == "run  changed: parameter word"
+    assert changed["cleanup/90-toypm"] == "run  install/90-set runs before it"
+
+
+def test_the_plan_depends_on_extra_data(kit: ImageKit) -> None:
+    kit.flavour(
+        "bringer",
+        {
+            "extra-data.d/10-bring": SH + 'echo x >"$TMP_HOOKS_PATH/brought"\n',
+            "install.d/60-take": SH + "cat /tmp/in_target.d/brought\n",
+        },
+    )
+    kit.build("bringer")
+    found = prospects(kit, "bringer")
+    assert found["extra-data/10-bring"] == "run  it runs in every build"
+    assert found["packages/20-install"] == "cached"
+    assert found["install/60-take"] == "depends extra-data/10-bring"
+
+
+def test_the_command_shows_statuses_and_reasons(kit: ImageKit) -> None:
+    kit.build("steps", output="demo")
+    arguments = ("--plan", "--skip-base", "-t", "tar", "-o", "demo", "toy", "steps")
+    shown = kit.command("disk-image-create", *arguments).stdout
+    assert "STATUS" in shown
+    document = json.loads(kit.command("disk-image-create", "--json", *arguments).stdout)
+    assert {step["status"] for step in document["steps"]} == {"cached"}
+    kit.flavour("steps", {"install.d/word": "changed"})
+    shown = kit.command("disk-image-create", *arguments).stdout
+    assert "install/10-one" in shown
+    assert "runs: changed: files beside it" in shown

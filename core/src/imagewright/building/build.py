@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagewright.building import packages
 from imagewright.building.artefacts import Artefact, finished, publish
+from imagewright.building.forecast import remember_plan
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
@@ -72,6 +74,8 @@ def _build(building: Building, begun: float) -> BuildResult:
     fold(bounds, None, building.request.image_size)
     extra_data(building)
     grow(building)
+    with suppress(OSError):
+        remember_plan(building.request.cache_dir, building.prepared, building.facts)
     version = _name_and_check(building)
     listed = packages.installed(building, plan.steps[0])
     disk, size = _lay_disk(building, bounds)

@@ -6,13 +6,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagewright.building.layerkeys import layer_key, question_key
 from imagewright.building.packages import DATED
 from imagewright.building.state import Building
 from imagewright.events import Notice
+from imagewright.layers.pruning import MOST, OLDEST, doomed, forget_answers, kept_layers, take_away
 from imagewright.layers.record import LayerRecord
 from imagewright.layers.store import TREE, Answer, Store, boot, salt_of
 from imagewright.plan import PlannedStep
@@ -32,6 +33,7 @@ class Keeping:
         self._below = ""  # the identity of the topmost layer
         self._finds = True
         self._oldest = 0.0
+        self._added = False
 
     @classmethod
     @contextmanager
@@ -59,6 +61,7 @@ class Keeping:
             raise
         store.settle()
         keeping._tell_of_age()
+        keeping._leave_room()
 
     def begin(self, planned: PlannedStep) -> None:
         """Look for nothing any more if ``--from`` names this step or its phase."""
@@ -213,6 +216,7 @@ class Keeping:
             boot=boot(),
             **described,
         )
+        self._added = True
         if self._store.keep(layer, made, layer.with_name(f"stale-{self._below}")):
             building.layers[-1] = kept(known)
 
@@ -224,16 +228,26 @@ class Keeping:
         message = "another build makes the same layer; waiting for it"
         self._building.monitor.handle(Notice(message=message))
 
+    def _leave_room(self) -> None:
+        """Let the layers go that nobody used for long, and those that are too many, if any were added."""
+        if self._added and self._store:
+            folder, aside = self._store.folder, self._building.folder / "pruned"
+            with suppress(OSError):
+                aside.mkdir()
+                take_away(doomed(kept_layers(folder), most=MOST, oldest=OLDEST), aside)
+                forget_answers(folder, OLDEST)
+
     def _tell_of_age(self) -> None:
         if self._oldest > ASKED_AGAIN_AFTER:
-            message = f"offline: the sources were asked {_hours(self._oldest)} ago"
+            message = f"offline: the sources were asked {told_age(self._oldest)} ago"
             self._building.monitor.handle(Notice(message=message, level="warning"))
         elif self._oldest:
-            message = f"the sources were asked {_hours(self._oldest)} ago; --refresh asks them again"
+            message = f"the sources were asked {told_age(self._oldest)} ago; --refresh asks them again"
             self._building.monitor.handle(Notice(message=message))
 
 
-def _hours(seconds: float) -> str:
+def told_age(seconds: float) -> str:
+    """An age in words."""
     minutes = int(seconds) // 60
     if minutes < 2:
         return "a minute"

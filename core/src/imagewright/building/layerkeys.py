@@ -22,6 +22,8 @@ NOT_IN_LAYERS = frozenset(
     {
         "artefacts.py",
         "build.py",
+        "cache.py",
+        "forecast.py",
         "hostcall.py",
         "hostcheck.py",
         "hostside.py",

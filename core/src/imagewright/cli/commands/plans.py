@@ -7,14 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagewright.cli.messages import print_document
-from imagewright.cli.tables import table
+from imagewright.cli.tables import screen_width, table, terms
 from imagewright.planning import plan_document, prepare
 from imagewright.request import Request
 
 
 def print_plan(request: Request, *, as_json: bool) -> None:
     """Plan and print. Raises ImagewrightError if there is no plan."""
-    document = plan_document(prepare(request))
+    from imagewright.building.forecast import forecast
+
+    prepared = prepare(request)
+    document = plan_document(prepared)
+    prospects = forecast(request, prepared)
+    for step in document["steps"]:
+        prospect = prospects[f"{step['phase']}/{step['id']}"]
+        step |= {"status": prospect.status, "status_on": prospect.on, "why": prospect.why}
     if as_json:
         print_document(document)
     else:
@@ -33,18 +40,32 @@ def page(plan: Mapping[str, Any]) -> str:
         ("replaced", ", ".join(f"{one['flavour']} by {one['place']}" for one in plan["overridden"])),
         ("digest", plan["digest"]),
     ]
-    head = ("PHASE", "STEP", "FLAVOUR", "FROM", "DEPENDS ON", "WHAT")
+    # a plan of the manifest has no prospects
+    foretold = any("status" in step for step in plan["steps"])
+    head = ("PHASE", "STEP", *(("STATUS",) if foretold else ()), "FLAVOUR", "FROM", "DEPENDS ON", "WHAT")
     return (
         table(("", ""), [fact for fact in facts if fact[1]])
         + "\n"
-        + table(head, [_row(step) for step in plan["steps"]])
+        + table(head, [_row(step, foretold=foretold) for step in plan["steps"]])
+        + ("\n" + terms(_reasons(plan), screen_width(), indent="") if _reasons(plan) else "")
     )
 
 
-def _row(step: Mapping[str, Any]) -> tuple[str, ...]:
+def _reasons(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Why steps of the tree run although layers may be kept; one line for those that follow another."""
+    return [
+        (f"{step['phase']}/{step['id']}", f"runs: {step['why']}")
+        for step in plan["steps"]
+        if step.get("status") == "run" and step["why"] and not step["why"].endswith(("before it", "build", "image"))
+    ]
+
+
+def _row(step: Mapping[str, Any], *, foretold: bool) -> tuple[str, ...]:
+    status = {"depends": f"depends on {step.get('status_on', '')}"}.get(step.get("status", ""), step.get("status", ""))
     return (
         step["phase"],
         step["id"],
+        *((status,) if foretold else ()),
         step["flavour"],
         f"{step['distribution']} {step['version']}".strip() or step["place"],
         ", ".join(step["depends_on"]),
