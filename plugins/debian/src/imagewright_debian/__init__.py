@@ -107,6 +107,7 @@ class Debian(Flavour):
                 "documentation": bool(ctx.parameters["documentation"]),
                 "authority": certificate_of(ctx),
             },
+            asks="imagewright_debian.state:archive_state",
         )
         return [Step(id="10-mmdebstrap", action=call, summary="makes the first tree")]
 
