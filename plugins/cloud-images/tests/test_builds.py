@@ -12,7 +12,7 @@ from imagewright.testing.built import Built
 from imagewright.testing.kit import ImageKit
 
 from .building import assert_kept, build, extended, fails, without
-from .conftest import NAME, Cloud
+from .conftest import FOLDER, NAME, Cloud
 
 # -- a blank slate
 
@@ -209,3 +209,19 @@ def test_a_kernel_without_a_maker_of_its_initramfs_stops_the_build(
     image.write_bytes(without(toy_tree, "usr/sbin/update-initramfs", "etc/initramfs-tools"))
     text = fails(image_kit, image, "the script .*50-initramfs failed")
     assert "nothing that makes an initramfs" in text
+
+
+def test_the_same_image_is_not_unpacked_twice_and_a_new_one_is(
+    image_kit: ImageKit, ubuntu: Cloud, toy_tree: bytes, tmp_path: Path
+) -> None:
+    """The digest is in the key of the tree's layer, wherever the image came from."""
+    unpacked = "unpacked "
+    assert unpacked in from_server(image_kit, ubuntu).log
+    assert unpacked not in from_server(image_kit, ubuntu).log
+    path = tmp_path / "same.tar.xz"
+    path.write_bytes(ubuntu.server.files[f"{FOLDER}/{NAME}"])
+    assert unpacked not in from_server(image_kit, ubuntu, image=str(path)).log
+    ubuntu.publish(
+        lzma.compress(extended(toy_tree, tmp_path / "n.tar", {"name": "etc/n", "content": "x"}).read_bytes())
+    )
+    assert unpacked in from_server(image_kit, ubuntu).log
