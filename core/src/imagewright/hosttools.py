@@ -131,6 +131,7 @@ TOOLS: tuple[Tool, ...] = (
     _tool("gpg-agent", "gpg-agent", "makes the keys of these repositories", Purpose.CHECKS),
     _tool("zsh", "zsh", "is a shell whose completion is tested", Purpose.CHECKS),
     _tool("fish", "fish", "is a shell whose completion is tested", Purpose.CHECKS),
+    _tool("memtester", "memtester", "exercises memory in the tests", Purpose.CHECKS),
     _tool("busybox", "busybox", "runs the init of ramdisks in the tests", Purpose.CHECKS),
     _tool("ip", "iproute2", "makes the networks of the tests", Purpose.CHECKS),
 )

@@ -36,6 +36,7 @@ class Life:
     console: str
     end: str  # reboot, poweroff, or how else it ended
     posts: tuple[dict[str, Any], ...] = ()  # path, type and body of what the server was sent
+    initiator: str = ""
 
     def documents(self, path: str) -> list[Any]:
         """The JSON documents that were posted to a path."""
@@ -63,6 +64,7 @@ class InitKit:
         timeout: int = 1,
         programs: tuple[str, ...] = (),
         server: Literal["", "http", "deploy"] = "",
+        initiator: str = "",
         dhcp: bool = False,
         answer: int = 200,
         setup: str = "",
@@ -72,7 +74,8 @@ class InitKit:
         """Run fragments, by the names of their flavours, until the machine ends.
 
         ``programs`` are those of the host that the ramdisk holds. ``server`` ``http`` collects what is posted, and
-        answers with status ``answer``; ``deploy`` also ends a deployment, as a boot server does. ``setup`` is shell
+        answers with status ``answer``; ``deploy`` also ends a deployment, as a boot server does, after the shell
+        ``initiator`` has run on its side, whose output is :attr:`Life.initiator`. ``setup`` is shell
         that runs in the new root before /init. ``typed`` waits at the console for whoever reads it.
         """
         pieces = [
@@ -97,6 +100,7 @@ class InitKit:
             "ANSWER": str(answer),
             "DHCP": "1" if dhcp else "",
             "SETUP": setup,
+            "INITIATOR": initiator,
             "PYTHON": sys.executable,
             "TOOL": str(HERE / "collector.py"),
         }
@@ -128,7 +132,8 @@ class InitKit:
         return Life(
             console=console,
             end=ends.get(status, f"status {status}"),
-            posts=tuple(json.loads(path.read_text()) for path in sorted(posts.iterdir())),
+            posts=tuple(json.loads(path.read_text()) for path in sorted(posts.glob("*.json"))),
+            initiator=(posts / "initiator").read_text() if initiator and (posts / "initiator").exists() else "",
         )
 
 
