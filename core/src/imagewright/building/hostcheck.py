@@ -87,7 +87,7 @@ def check_usable(folder: Path, what: str, option: str) -> None:
             cause = f"no folder can be made in {existing}: {(error.strerror or str(error)).lower()}"
     if cause:
         raise HostError(
-            what.replace(" ", "-"),
+            f"{what.split()[0]}-folder",
             f"the {what} cannot be used",
             where=(f"folder: {folder}",),
             cause=cause,
