@@ -87,7 +87,8 @@ def test_a_new_pack_is_checked_installed_listed_tested_planned_and_built_with(
     assert "no findings" in environment.run("imagewright", "flavours", "check", "--strict", name)
     # the tests see what is installed, as they lie beside no source
     (made / "tests").rename(home / f"tests-{name}")
-    tested = environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", home / f"tests-{name}")
+    own = ("-p", "no:cacheprovider", f"--basetemp={home}/t")
+    tested = environment.run("python", "-m", "pytest", "-q", *own, home / f"tests-{name}")
     assert " passed" in tested
     assert "skipped" not in tested
     plan = environment.run("disk-image-create", "--plan", "-o", "x", "debian", "vm", name)
