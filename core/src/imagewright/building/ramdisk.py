@@ -18,6 +18,7 @@ from typing import Any
 
 from imagewright.building import packages
 from imagewright.building.artefacts import finished, publish
+from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
 from imagewright.building.imageroots import image_kernel
@@ -32,7 +33,7 @@ from imagewright.planning.ramdisks import PlannedRamdisk, PlannedTree, plan_ramd
 from imagewright.ramdisk import making, udev
 from imagewright.ramdisk.executables import Wanted, missing
 from imagewright.ramdisk.kernelmodules import versions
-from imagewright.ramdisk.kernels import newest
+from imagewright.ramdisk.kernels import Asked, asked_of, newest
 from imagewright.ramdisk.making import Recipe, RootPlace
 from imagewright.ramdisk.packages import PACKAGES
 from imagewright.ramdisk.roots import Root
@@ -189,7 +190,7 @@ def _recipe(shop: _Shop, given_by: Mapping[str, str], kernel: _Kernel) -> Recipe
         kernel_root=kernel.place,
         kernel_version=kernel.version,
         kernel_image=kernel.image,
-        firmware=kernel.firmware,
+        known=kernel.known or noted(request.image.cache_dir, kernel.version),
         compress=request.compress,
         moment=shop.epoch,
         ramdisk=shop.inside(f"out/{request.image.output.name}"),
@@ -228,7 +229,7 @@ class _Kernel:
     place: RootPlace
     version: str
     image: str = ""
-    firmware: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    known: Mapping[str, Asked] = field(default_factory=dict)
 
 
 def _kernel(shop: _Shop) -> _Kernel:
@@ -285,7 +286,7 @@ def _staged_kernel(shop: _Shop, staged: StagedKernel) -> _Kernel:
         place=RootPlace(folder=shop.inside("kernel"), name=staged.name),
         version=staged.version,
         image=f"boot/vmlinuz-{staged.version}",
-        firmware={path: tuple(names) for path, names in staged.firmware.items()},
+        known=staged.asked,
     )
 
 
@@ -311,7 +312,7 @@ def _kernel_of_tree(shop: _Shop, tree: PlannedTree) -> StagedKernel:
         )
         shutil.move(building.folder / "kernel", shop.folder / "kernel")
     assert isinstance(result, dict)
-    return StagedKernel(**result)
+    return StagedKernel(version=result["version"], name=result["name"], asked=asked_of(result["asked"]))
 
 
 def _run(shop: _Shop, recipe: Recipe) -> dict[str, Any]:
@@ -327,10 +328,11 @@ def _run(shop: _Shop, recipe: Recipe) -> dict[str, Any]:
         kernel = _host_kernel(shop, host, given)
         return _run(
             shop,
-            replace(recipe, kernel_root=kernel.place, kernel_image=kernel.image, firmware=kernel.firmware),
+            replace(recipe, kernel_root=kernel.place, kernel_image=kernel.image, known=kernel.known),
         )
     absent = report.get("missing")
     if not absent:
+        note(shop.request.image.cache_dir, recipe.kernel_version, report["asked"])
         return report
     wanted = {one.name: one for one in recipe.executables}
     if shop.request.binaries_from == "tree" and not any(place.folder.endswith("/host") for place in recipe.roots):

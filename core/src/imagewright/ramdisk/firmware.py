@@ -33,7 +33,7 @@ def asked_for(root: Root, paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
         # read in turn, since not every root may be read by two at once
         waiting = [pool.submit(names_in, root.content(path), path) for path in given]
         found = [one.result() for one in waiting]
-    return {path: names for path, names in zip(given, found, strict=True) if names}
+    return dict(zip(given, found, strict=True))
 
 
 def names_in(content: bytes, path: str) -> tuple[str, ...]:

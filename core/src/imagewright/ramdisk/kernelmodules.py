@@ -177,7 +177,9 @@ class KernelModules:
         return tuple(path for word in self._softdeps.get(name, ()) for path in self._named(word) or ())
 
     def _aliases(self, word: str) -> Iterable[str]:
-        for pattern, real in self._alias_lines:
+        exact, patterns = self._named_aliases
+        yield from exact.get(word, ())
+        for pattern, real in patterns:
             if fnmatch.fnmatchcase(word, pattern):
                 yield real
 
@@ -198,14 +200,20 @@ class KernelModules:
         return frozenset(module_name(line) for line in lines)
 
     @cached_property
-    def _alias_lines(self) -> tuple[tuple[str, str], ...]:
-        """Aliases that are names; those of devices have a colon and are nobody's wish."""
-        found = []
+    def _named_aliases(self) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
+        """Aliases that are names, and those that are patterns; those of devices have a colon and are nobody's wish."""
+        exact: dict[str, list[str]] = {}
+        patterns: list[tuple[str, str]] = []
         for line in self._root.text(f"{self._folder}/modules.alias").splitlines():
             if ":" not in line and line.startswith("alias "):
                 words = line.split()
-                found.append((plain(words[1]), plain(words[2])))
-        return tuple(found)
+                name, real = plain(words[1]), plain(words[2])
+                if any(mark in name for mark in "*?["):
+                    # thousands of expressions cost more to compile than all the rest of a ramdisk
+                    patterns.append((name, real))
+                else:
+                    exact.setdefault(name, []).append(real)
+        return exact, patterns
 
     @cached_property
     def _builtin_aliases(self) -> frozenset[str]:

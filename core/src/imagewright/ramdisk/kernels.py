@@ -13,6 +13,9 @@ from imagewright.ramdisk.kernelmodules import INDEXES, STANDARD, KernelModules, 
 from imagewright.ramdisk.roots import Found, Root
 from imagewright.reading.versions import order
 
+Asked = tuple[int, int, tuple[str, ...]]
+"""Of a module's file the size and the moment of its change, and the firmware that it asks for."""
+
 IMAGES = ("boot/vmlinuz-{}", "usr/lib/modules/{}/vmlinuz", "lib/modules/{}/vmlinuz", "boot/vmlinux-{}")
 """Where distributions put the kernel of a version."""
 
@@ -23,22 +26,27 @@ OTHERS = "name another kernel with -k, its root with -m, or an image with --kern
 class KernelSource:
     """Where a kernel comes from. ``image`` is the path of its file in the root; empty: where it usually is.
 
-    ``firmware`` maps paths of modules below the kernel's folder to what they ask for, as far as that is known.
+    ``known`` says what modules ask for, as far as somebody has read them before.
     """
 
     root: Root
     version: str
     image: str = ""
-    firmware: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    known: Mapping[str, Asked] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutKernel:
-    """The kernel's file, what the report says of modules and firmware, and what each module asks for."""
+    """The kernel's file, what the report says of modules and firmware, and what each module that was read asks for."""
 
     image: Found
     report: Mapping[str, Any]
-    firmware: Mapping[str, Sequence[str]]
+    asked: Mapping[str, Asked]
+
+
+def asked_of(document: Mapping[str, Sequence[Any]]) -> dict[str, Asked]:
+    """What modules ask for, from JSON."""
+    return {path: (int(one[0]), int(one[1]), tuple(map(str, one[2]))) for path, one in document.items()}
 
 
 def newest(root: Root) -> str:
@@ -87,7 +95,7 @@ def put_kernel(contents: Contents, source: KernelSource, wanted: Iterable[tuple[
     names, firmware, lacking = _put_firmware(contents, source, folder, selected)
     return PutKernel(
         image=image,
-        firmware=names,
+        asked=names,
         report={
             "version": version,
             "origin": root.name,
@@ -128,7 +136,7 @@ def _missing(selected: Selected, version: str, root: Root) -> StepFailed:
 
 def _put_firmware(
     contents: Contents, source: KernelSource, folder: str, selected: Selected
-) -> tuple[dict[str, Sequence[str]], dict[str, list[str]], list[str]]:
+) -> tuple[dict[str, Asked], dict[str, list[str]], list[str]]:
     """Add what the modules name.
 
     Return what each module asks for, the paths that were put with the modules that ask, and the names that are nowhere.
@@ -138,20 +146,26 @@ def _put_firmware(
     if firmware.empty:
         # reading hundreds of compressed modules for nothing would cost more than all the rest
         return {}, {}, []
-    names: dict[str, Sequence[str]] = {
-        path: source.firmware[path] for path in selected.files if path in source.firmware
-    }
-    files = {found.path: path for path in selected.files if (found := root.find(f"{folder}/{path}")) is not None}
-    unknown = (place for place, path in files.items() if path not in names)
-    names |= {files[place]: found for place, found in asked_for(root, unknown).items()}
+    found = {path: got for path in selected.files if (got := root.find(f"{folder}/{path}")) is not None}
+    names: dict[str, Asked] = {}
+    unknown: dict[str, str] = {}
+    for path, file in found.items():
+        before = source.known.get(path)
+        if before is not None and before[:2] == (file.size, file.moment):
+            names[path] = before
+        else:
+            unknown[file.path] = path
+    for place, asked in asked_for(root, unknown).items():
+        path = unknown[place]
+        names[path] = (found[path].size, found[path].moment, asked)
     put: dict[str, list[str]] = {}
     lacking: dict[str, None] = {}
-    for module, wanted in names.items():
-        for name in wanted:
+    for module in sorted(names):
+        for name in names[module][2]:
             serving = firmware.find(name)
             if not serving:
                 lacking[name] = None
-            for path, found in serving:
-                contents.put_found(root, found, selected.files[module])
+            for path, got in serving:
+                contents.put_found(root, got, selected.files[module])
                 put.setdefault(path, []).append(module)
     return names, {path: sorted(put[path]) for path in sorted(put)}, sorted(lacking)

@@ -16,7 +16,7 @@ from imagewright.ramdisk.archive import Member, write_archive
 from imagewright.ramdisk.compression import compressing
 from imagewright.ramdisk.contents import CORE, Contents, Held
 from imagewright.ramdisk.executables import FOLDERS, Executables, Source, Wanted
-from imagewright.ramdisk.kernels import KernelSource, put_kernel
+from imagewright.ramdisk.kernels import Asked, KernelSource, asked_of, put_kernel
 from imagewright.ramdisk.roots import Root
 
 BUSYBOX = "busybox"
@@ -52,7 +52,7 @@ class Recipe:
     ``roots`` serve executables and libraries, the first first. ``given`` is the folder with what flavours give and
     ``/init``; ``given_by`` maps its paths to flavours. ``modules`` holds (name, who asks, whether it may be missing).
     ``busybox`` is the path of a busybox in the last root; empty: the one found by name. ``ramdisk`` and
-    ``kernel_file`` are where the results go. ``firmware`` maps paths of modules to what they ask for, if that is known.
+    ``kernel_file`` are where the results go. ``known`` is what modules ask for, as far as that was read before.
     """
 
     roots: tuple[RootPlace, ...]
@@ -68,7 +68,7 @@ class Recipe:
     ramdisk: str
     kernel_file: str
     busybox: str = ""
-    firmware: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    known: Mapping[str, Asked] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The recipe as JSON can carry it."""
@@ -82,6 +82,7 @@ class Recipe:
         values["kernel_root"] = _place(values["kernel_root"])
         values["executables"] = tuple(Wanted(**{**one, "asked": tuple(one["asked"])}) for one in values["executables"])
         values["modules"] = tuple((name, asker, optional) for name, asker, optional in values["modules"])
+        values["known"] = asked_of(values["known"])
         return cls(**values)
 
 
@@ -113,7 +114,7 @@ def _make(recipe: Recipe) -> dict[str, Any]:
             root=kernel_root,
             version=recipe.kernel_version,
             image=recipe.kernel_image,
-            firmware=recipe.firmware,
+            known=recipe.known,
         ),
         recipe.modules,
     )
@@ -124,6 +125,7 @@ def _make(recipe: Recipe) -> dict[str, Any]:
     return {
         "executables": _listed(held),
         "kernel": kernel.report,
+        "asked": kernel.asked,
         "files": len(held),
         "bytes": size,
         "applets": sorted(busybox.names(applets)),

@@ -15,11 +15,15 @@ _MOST_LINKS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What one path is: ``mode`` is that of stat(2), ``size`` in bytes, ``target`` where a link points."""
+    """What one path is: ``mode`` is that of stat(2), ``size`` in bytes, ``target`` where a link points.
+
+    ``moment`` is when it was changed, in seconds since 1970; 0 if that is not known.
+    """
 
     mode: int
     size: int
     target: str = ""
+    moment: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class Found:
     path: str
     mode: int
     size: int
+    moment: int = 0
     links: tuple[tuple[str, str, str], ...] = ()
 
     @property
@@ -99,7 +104,7 @@ class Root:
             status = self._status(here)
             if status is None:
                 return None
-        return Found(path=here, mode=status.mode, size=status.size, links=tuple(links))
+        return Found(path=here, mode=status.mode, size=status.size, moment=status.moment, links=tuple(links))
 
     def names(self, path: str) -> tuple[str, ...]:
         """The sorted names in a folder; none if there is no such folder."""
@@ -135,7 +140,7 @@ class Root:
             target = os.readlink(self.place(path)) if stat.S_ISLNK(status.st_mode) else ""
         except OSError:
             return None
-        return Status(mode=status.st_mode, size=status.st_size, target=target)
+        return Status(mode=status.st_mode, size=status.st_size, target=target, moment=int(status.st_mtime))
 
     def listed(self, path: str) -> Iterable[str]:
         """The names in a folder whose path has no links. Raises OSError."""

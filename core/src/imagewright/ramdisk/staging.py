@@ -15,7 +15,7 @@ from typing import Any
 from imagewright.ramdisk.archive import Member
 from imagewright.ramdisk.contents import Contents
 from imagewright.ramdisk.executables import Executables, Source, Wanted
-from imagewright.ramdisk.kernels import KernelSource, newest, put_kernel
+from imagewright.ramdisk.kernels import Asked, KernelSource, newest, put_kernel
 from imagewright.ramdisk.layout import MERGED, merged_path
 from imagewright.ramdisk.roots import Root
 
@@ -25,11 +25,11 @@ HOST = "host"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedKernel:
-    """A kernel that lies ready; ``name`` says where it is from, ``firmware`` what its modules ask for."""
+    """A kernel that lies ready; ``name`` says where it is from, ``asked`` what its modules ask for."""
 
     version: str
     name: str
-    firmware: Mapping[str, Sequence[str]]
+    asked: Mapping[str, Asked]
 
 
 def host_folders(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -72,7 +72,14 @@ def stage_kernel(
     contents.put(root.member(kernel.image, f"boot/vmlinuz-{version}", 0o644), origin=root.name)
     folder.mkdir(mode=0o755)
     _write(contents, folder, root.name)
-    return StagedKernel(version=version, name=root.name, firmware=kernel.firmware)
+    # the copies are of another moment
+    copies = Root(str(folder), root.name)
+    asked = {}
+    for path, (_, _, names) in kernel.asked.items():
+        found = copies.find(f"usr/lib/modules/{version}/{path}")
+        if found is not None:
+            asked[path] = (found.size, found.moment, names)
+    return StagedKernel(version=version, name=root.name, asked=asked)
 
 
 def stage_kernel_of_tree(
@@ -82,7 +89,7 @@ def stage_kernel_of_tree(
     root = Root(target, name)
     modules = [(str(one[0]), str(one[1]), bool(one[2])) for one in wanted]
     staged = stage_kernel(root, version or newest(root), modules, Path(folder))
-    return {"version": staged.version, "name": staged.name, "firmware": dict(staged.firmware)}
+    return {"version": staged.version, "name": staged.name, "asked": dict(staged.asked)}
 
 
 def _write(contents: Contents, folder: Path, origin: str) -> None:
