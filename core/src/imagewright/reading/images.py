@@ -34,8 +34,6 @@ _VOLUMES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"hsqs", "squashfs is not read"),
     (1024, b"\xe2\xe1\xf5\xe0", "EROFS is not read"),
     (1024, b"\x10\x20\xf5\xf2", "F2FS is not read"),
-    (54, b"FAT1", "FAT is not read"),
-    (82, b"FAT32", "FAT is not read"),
     (3, b"NTFS", "NTFS is not read"),
     (4086, b"SWAPSPACE2", "it is swap space"),
 )
@@ -187,6 +185,11 @@ def _reader(blocks: Blocks) -> Callable[[Blocks], tuple[Tree, ...]] | None:
         from imagewright.reading import btrfs
 
         return lambda found: tuple(btrfs.trees(found))
+    # Both words may be missing, but every maker of filesystems writes them.
+    if _at(blocks, 510, b"\x55\xaa") and (_at(blocks, 54, b"FAT1") or _at(blocks, 82, b"FAT32")):
+        from imagewright.reading import vfat
+
+        return lambda found: (vfat.VfatTree(found),)
     return None
 
 

@@ -57,8 +57,8 @@ class Status:
 class Tree(ABC):
     """The files of one filesystem, or of one of its subvolumes. All methods raise Damaged for a damaged image.
 
-    ``type`` is ext4, xfs, btrfs or tar; ``uuid`` and ``label`` are the filesystem's. ``subvolume`` is a path if the
-    tree is a subvolume other than the one that is mounted by default. ``notes`` says what the reader should know.
+    ``type`` is ext4, xfs, btrfs, vfat or tar; ``uuid`` and ``label`` are the filesystem's. ``subvolume`` is a path if
+    the tree is a subvolume other than the one that is mounted by default. ``notes`` says what the reader should know.
     """
 
     type = ""

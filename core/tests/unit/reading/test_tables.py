@@ -76,7 +76,7 @@ def test_a_truncated_disk_is_refused(tmp_path: Path, part: Path) -> None:
 
 @pytest.mark.parametrize(
     ("at", "magic", "words"),
-    [(0, b"LUKS\xba\xbe", "LUKS"), (512, b"LABELONE", "LVM"), (0, b"hsqs", "squashfs"), (82, b"FAT32", "FAT")],
+    [(0, b"LUKS\xba\xbe", "LUKS"), (512, b"LABELONE", "LVM"), (0, b"hsqs", "squashfs"), (3, b"NTFS", "NTFS")],
 )
 def test_a_partition_that_is_not_read_is_named(tmp_path: Path, at: int, magic: bytes, words: str) -> None:
     path = joined(tmp_path / "disk.raw", "gpt", None, sizes=8)
