@@ -8,11 +8,13 @@ import lzma
 import os
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
+from imagewright.sandbox import Sandbox
+from imagewright.sandbox.jobs import WORK, Job
 from imagewright.testing.built import Built
 from imagewright.testing.kit import ImageKit
 
@@ -59,74 +61,74 @@ def test_a_tar_that_is_cut_off_is_refused(image_kit: ImageKit, toy_tree: bytes, 
     fails(image_kit, image, "the base image cannot be read: the archive")
 
 
+Bench = Callable[[str], Path]
+
+LAID = """
+mkdir -m 755 tree
+tar --extract --numeric-owner --xattrs --xattrs-include='*' --exclude=dev/null -p -C tree -f toy.tar
+"""
+
+
 @pytest.fixture
-def toy_folder(toy_tree: bytes, tmp_path: Path) -> Path:
-    """The tree unpacked, by the host's tar as root."""
-    if os.getuid() != 0:
-        pytest.skip("only root can lay the tree down with its owners")
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    argv = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-p", "-C", str(folder)]
-    subprocess.run(argv, input=toy_tree, check=True)
-    return folder
+def bench(toy_tree: bytes, tmp_path: Path) -> Iterator[Bench]:
+    """Runs a shell script as mapped root beside the unpacked toy in ``tree``; the folder in which it left its files.
+
+    So an ordinary account makes images whose files belong to many, as root does.
+    """
+    work = tmp_path / "bench"
+    work.mkdir()
+    (work / "toy.tar").write_bytes(toy_tree)
+    with Sandbox.open(work) as sandbox:
+
+        def make(script: str) -> Path:
+            said: list[str] = []
+            job = Job(argv=("sh", "-euc", LAID + script), environment={"PATH": os.defpath + ":/sbin"}, directory=WORK)
+            assert sandbox.run(job, said.append) == 0, "\n".join(said)
+            return work
+
+        yield make
+        sandbox.remove(work / "tree")
 
 
-def run(*argv: object) -> None:
-    subprocess.run([str(word) for word in argv], check=True, capture_output=True)
-
-
-def test_a_squashfs_is_read(image_kit: ImageKit, toy_folder: Path, tmp_path: Path) -> None:
-    image = tmp_path / "image.squashfs"
-    run("mksquashfs", toy_folder, image, "-comp", "zstd", "-no-progress")
-    built = build(image_kit, image)
+def test_a_squashfs_is_read(image_kit: ImageKit, bench: Bench) -> None:
+    made = bench("mksquashfs tree image -comp zstd -no-progress -p 'dev/null c 666 0 0 1 3'")
+    built = build(image_kit, made / "image")
     assert_kept(built)
-    assert "device nodes" in built.log
+    assert "not kept: device nodes, which a running machine makes itself: dev/null" in built.log
 
 
-def ext4(folder: Path, image: Path, *options: str) -> Path:
-    run("mke2fs", "-q", "-t", "ext4", "-d", folder, *options, image, "96M")
-    return image
+@pytest.mark.parametrize("options", ["", "-I 128", "-b 1024"], ids=["plain", "small-inodes", "small-blocks"])
+def test_ext4_without_a_partition_table_is_read(image_kit: ImageKit, bench: Bench, options: str) -> None:
+    made = bench(f"""
+        mke2fs -q -t ext4 -d tree {options} image 96M
+        printf 'cd dev\\nmknod null c 1 3\\n' | debugfs -w -f - image
+    """)
+    built = build(image_kit, made / "image")
+    assert_kept(built)
+    assert "not kept: device nodes, which a running machine makes itself: dev/null" in built.log
 
 
-@pytest.mark.parametrize("options", [(), ("-I", "128"), ("-b", "1024")], ids=["plain", "small-inodes", "small-blocks"])
-def test_ext4_without_a_partition_table_is_read(
-    image_kit: ImageKit, toy_folder: Path, tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    assert_kept(build(image_kit, ext4(toy_folder, tmp_path / "image.raw", *options)))
+DISK = """
+mkdir -p boot/grub tree/boot
+printf 'a kernel' >boot/vmlinuz-6.1
+echo 'of the other disk' >boot/grub/grub.cfg
+echo 'LABEL=BOOT /boot ext4 defaults 0 2' >>tree/etc/fstab
+mke2fs -q -t ext4 -L BOOT -d boot 1.part 16M
+mkfs.vfat -C -n UEFI 2.part 8192
+mke2fs -q -t ext4 -d tree 3.part 96M
+truncate -s 124M disk
+printf 'label: gpt\nsize=16MiB\nsize=8MiB\nsize=96MiB\n' | sfdisk -q disk
+at=1
+for part in 1 2 3; do
+    dd if=$part.part of=disk bs=1M seek=$at conv=notrunc,sparse status=none
+    at=$((at + $(stat -c %s $part.part) / 1048576))
+done
+qemu-img convert -c -O qcow2 disk image
+"""
 
 
-def partitioned(parts: list[Path], image: Path) -> Path:
-    """A GPT disk with these filesystems."""
-    sizes = [part.stat().st_size // 2**20 for part in parts]
-    with image.open("wb") as disk:
-        disk.truncate((sum(sizes) + 4) * 2**20)
-    table = "label: gpt\n" + "".join(f"size={size}MiB\n" for size in sizes)
-    subprocess.run(["sfdisk", "-q", str(image)], input=table, text=True, check=True, capture_output=True)
-    at = 1
-    for part, size in zip(parts, sizes, strict=True):
-        run("dd", f"if={part}", f"of={image}", "bs=1M", f"seek={at}", "conv=notrunc,sparse")
-        at += size
-    return image
-
-
-def test_a_qcow2_with_a_boot_partition_of_its_own_becomes_one_tree(
-    image_kit: ImageKit, toy_folder: Path, tmp_path: Path
-) -> None:
-    boot = tmp_path / "boot"
-    boot.mkdir()
-    (boot / "vmlinuz-6.1").write_bytes(b"a kernel")
-    (boot / "grub").mkdir()
-    (boot / "grub" / "grub.cfg").write_text("of the other disk")
-    (toy_folder / "boot").mkdir(exist_ok=True)
-    with (toy_folder / "etc/fstab").open("a") as table:
-        table.write("LABEL=BOOT /boot ext4 defaults 0 2\n")
-    esp = tmp_path / "esp"
-    run("mkfs.vfat", "-C", "-n", "UEFI", esp, "8192")
-    parts = [ext4(boot, tmp_path / "b", "-L", "BOOT"), esp, ext4(toy_folder, tmp_path / "r")]
-    raw = partitioned(parts, tmp_path / "disk.raw")
-    image = tmp_path / "disk.qcow2"
-    run("qemu-img", "convert", "-c", "-O", "qcow2", raw, image)
-    built = build(image_kit, image)
+def test_a_qcow2_with_a_boot_partition_of_its_own_becomes_one_tree(image_kit: ImageKit, bench: Bench) -> None:
+    built = build(image_kit, bench(DISK) / "image")
     assert_kept(built)
     assert built.read("boot/vmlinuz-6.1") == "a kernel"
     assert not built.exists("boot/grub/grub.cfg")
@@ -136,22 +138,19 @@ def test_a_qcow2_with_a_boot_partition_of_its_own_becomes_one_tree(
     assert "the image has a kernel: /boot/vmlinuz-6.1" in built.log
 
 
-def test_btrfs_is_read(image_kit: ImageKit, toy_folder: Path, tmp_path: Path) -> None:
-    image = tmp_path / "image.raw"
-    with image.open("wb") as file:
-        file.truncate(256 * 2**20)
-    run("mkfs.btrfs", "-q", "--rootdir", toy_folder, image)
-    built = build(image_kit, image)
+def test_btrfs_is_read(image_kit: ImageKit, bench: Bench) -> None:
+    built = build(image_kit, bench("truncate -s 256M image; mkfs.btrfs -q --rootdir tree image") / "image")
     assert built.mode("usr/bin/su") == 0o4755
     assert built.owner("var/mail/ann") == (1000, 8)
     assert built.tree.get("usr/bin/ping").attributes["security.capability"] == CAPABILITY
 
 
-def test_a_qcow2_that_is_only_a_difference_is_refused(image_kit: ImageKit, toy_folder: Path, tmp_path: Path) -> None:
+def test_a_qcow2_that_is_only_a_difference_is_refused(image_kit: ImageKit, bench: Bench, tmp_path: Path) -> None:
     """Its other half could be any file of the host."""
-    backing = ext4(toy_folder, tmp_path / "backing.raw")
+    other = tmp_path / "other.raw"
+    other.write_bytes((bench("mke2fs -q -t ext4 -d tree other 96M") / "other").read_bytes())
     image = tmp_path / "image.qcow2"
-    run("qemu-img", "create", "-f", "qcow2", "-F", "raw", "-b", backing, image)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", other, image], check=True)
     text = fails(image_kit, image, "cannot be read")
     assert "only the difference" in text or "cannot be opened" in text
 

@@ -162,6 +162,7 @@ class BtrfsTree(Tree):
     """The files of one subvolume. A reference is the number of a tree and that of an inode in it."""
 
     type = "btrfs"
+    owners = True
 
     def __init__(self, volume: Volume, tree: int, subvolume: str) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ class Ext4Tree(Tree):
     """The files of an ext2, ext3 or ext4 filesystem. A reference is the number of an inode."""
 
     type = "ext4"
+    owners = True
 
     def __init__(self, blocks: Blocks) -> None:
         super().__init__()

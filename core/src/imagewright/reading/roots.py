@@ -32,7 +32,7 @@ def find_root(image: Image) -> Root:
     """
     trees = [(volume, tree) for volume in image.volumes for tree in volume.trees]
     for volume, tree in trees:
-        if sum(tree.find(path) is not None for path in _SIGNS) >= 2:
+        if tree.owners and sum(tree.find(path) is not None for path in _SIGNS) >= 2:
             return _with_mounts(trees, image, volume, tree)
     parts = [
         f"{volume.name}: {volume.problem or (volume.trees[0].type + ', no root tree' if volume.trees else 'nothing')}"
@@ -59,5 +59,5 @@ def _with_mounts(trees: list[tuple[Volume, Tree]], image: Image, volume: Volume,
 
 def _matching(trees: list[tuple[Volume, Tree]], root: Tree, device: str, options: str) -> Iterator[Tree]:
     for volume, tree in trees:
-        if tree is not root and names_volume(device, volume, tree) and same_subvolume(options, tree):
+        if tree is not root and tree.owners and names_volume(device, volume, tree) and same_subvolume(options, tree):
             yield tree

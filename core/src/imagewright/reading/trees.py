@@ -67,6 +67,7 @@ class Tree(ABC):
     subvolume = ""
     notes: tuple[str, ...] = ()
     capacity = 0
+    owners = False  # whether files have owners, modes and attributes
 
     def __init__(self) -> None:
         self._listed: dict[Any, dict[str, Any]] = {}

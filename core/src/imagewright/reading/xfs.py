@@ -26,6 +26,7 @@ class XfsTree(Tree):
     """The files of an XFS filesystem. A reference is the number of an inode."""
 
     type = "xfs"
+    owners = True
 
     def __init__(self, blocks: Blocks) -> None:
         super().__init__()
