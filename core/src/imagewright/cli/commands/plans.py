@@ -8,24 +8,29 @@ from typing import Any
 
 from imagewright.cli.messages import print_document
 from imagewright.cli.tables import screen_width, table, terms
-from imagewright.planning import plan_document, prepare
+from imagewright.planning import Prepared, plan_document, prepare
 from imagewright.request import Request
 
 
 def print_plan(request: Request, *, as_json: bool) -> None:
     """Plan and print. Raises ImagewrightError if there is no plan."""
-    from imagewright.building.forecast import forecast
-
     prepared = prepare(request)
     document = plan_document(prepared)
-    prospects = forecast(request, prepared)
-    for step in document["steps"]:
-        prospect = prospects[f"{step['phase']}/{step['id']}"]
-        step |= {"status": prospect.status, "status_on": prospect.on, "why": prospect.why}
+    foretell(document, request, prepared)
     if as_json:
         print_document(document)
     else:
         sys.stdout.write(page(document))
+
+
+def foretell(document: dict[str, Any], request: Request, prepared: Prepared) -> None:
+    """Add to the steps of a plan's document what will become of them."""
+    from imagewright.building.forecast import forecast
+
+    prospects = forecast(request, prepared)
+    for step in document["steps"]:
+        prospect = prospects[f"{step['phase']}/{step['id']}"]
+        step |= {"status": prospect.status, "status_on": prospect.on, "why": prospect.why}
 
 
 def page(plan: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.cli.commands.logs import LogFile
+from imagewright.cli.commands.plans import foretell
 from imagewright.cli.commands.plans import page as tree_page
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
@@ -28,7 +29,11 @@ def run(invocation: Invocation) -> None:
         return
     from imagewright.planning.ramdisks import plan_ramdisk, ramdisk_plan
 
-    document = ramdisk_plan(plan_ramdisk(request))
+    planned = plan_ramdisk(request)
+    document = ramdisk_plan(planned)
+    for name, tree in (("tree", planned.tree), ("kernel_tree", planned.kernel_tree)):
+        if tree is not None:
+            foretell(document[name], tree.request, tree.prepared)
     if invocation.values["json"]:
         print_document(document)
     else:
