@@ -132,7 +132,7 @@ TOOLS: tuple[Tool, ...] = (
     _tool("zsh", "zsh", "is a shell whose completion is tested", Purpose.CHECKS),
     _tool("fish", "fish", "is a shell whose completion is tested", Purpose.CHECKS),
     _tool("memtester", "memtester", "exercises memory in the tests", Purpose.CHECKS),
-    _tool("busybox", "busybox", "runs the init of ramdisks in the tests", Purpose.CHECKS),
+    _tool("busybox", "busybox-static", "runs the init of ramdisks in the tests", Purpose.CHECKS),
     _tool("ip", "iproute2", "makes the networks of the tests", Purpose.CHECKS),
 )
 """Every program that is not part of the smallest Debian or Ubuntu."""

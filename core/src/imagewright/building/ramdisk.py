@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from imagewright.building.manifest import write_manifest, write_sums
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
 from imagewright.building.ramdiskstaging import stage_given
 from imagewright.building.state import EARLIEST, Building
+from imagewright.building.workfolder import plain_folder
 from imagewright.errors import HostError, StepFailed
 from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
 from imagewright.plan import CORE
@@ -135,17 +135,15 @@ def _shop(request: RamdiskRequest, planned: PlannedRamdisk, monitor: Monitor, lo
             )
         return
     epoch = source_date_epoch(request.image.environment)
-    parent = work_parent(request.image)
     umask = os.umask(0o022)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="ramdisk-", dir=parent) as folder:
+        with plain_folder(work_parent(request.image)) as folder:
             yield _Shop(
                 request=request,
                 planned=planned,
                 monitor=monitor,
                 log=log,
-                folder=Path(folder),
+                folder=folder,
                 umask=umask,
                 epoch=EARLIEST if epoch is None else epoch,
             )

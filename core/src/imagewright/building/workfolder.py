@@ -25,6 +25,20 @@ def work_folder(parent: Path, *, preload: tuple[str, ...], kept: Path | None = N
     ``kept`` is the folder of the layers that outlive the build.
     Raises HostError if the folder cannot be made or the host gives no namespaces.
     """
+    with plain_folder(parent) as folder:
+        # mapped root must be able to enter, whoever the caller is
+        folder.chmod(0o755)
+        (folder / "layers").mkdir()
+        with _opened(folder, preload, kept) as sandbox:
+            try:
+                yield folder, sandbox
+            finally:
+                _empty(folder, sandbox)
+
+
+@contextmanager
+def plain_folder(parent: Path) -> Iterator[Path]:
+    """Make a work folder below ``parent`` without a sandbox; it is gone at the end. Raises HostError."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         # nobody may take a folder that has no lock yet for one that was abandoned
@@ -41,14 +55,7 @@ def work_folder(parent: Path, *, preload: tuple[str, ...], kept: Path | None = N
         ) from error
     try:
         clear_abandoned(parent)
-        # mapped root must be able to enter, whoever the caller is
-        folder.chmod(0o755)
-        (folder / "layers").mkdir()
-        with _opened(folder, preload, kept) as sandbox:
-            try:
-                yield folder, sandbox
-            finally:
-                _empty(folder, sandbox)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
