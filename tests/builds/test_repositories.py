@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from imagewright.events import Notice
 from imagewright.testing.built import Built
 from imagewright.testing.kit import ImageKit
 from imagewright.types import Repository
@@ -96,6 +97,11 @@ def test_key_and_login_are_in_every_step_of_the_target_and_in_nothing_that_stays
     left = [path for path in image_kit.folder.rglob("*") if path.is_file() and path.stat().st_size < 2**20]
     assert left
     assert not [path for path in left if PASSWORD.encode() in path.read_bytes()]
+
+
+def test_a_login_that_crosses_the_network_in_the_clear_is_a_warning(built: Built) -> None:
+    warnings = [event.message for event in built.events if isinstance(event, Notice) and event.level == "warning"]
+    assert any("http://packages.acme.invalid/debian crosses the network in the clear" in one for one in warnings)
 
 
 def test_the_manifest_says_where_packages_may_come_from(built: Built) -> None:

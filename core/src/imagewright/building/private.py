@@ -6,11 +6,16 @@ its mode or owner.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from imagewright.building.staging import write_tree
 from imagewright.building.state import Building
 from imagewright.drivers import PRIVATE, PrivateRepositories
+from imagewright.events import Notice
 from imagewright.plan import CORE
 from imagewright.sandbox.jobs import Bind
+
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 def lay_private(building: Building) -> None:
@@ -21,6 +26,11 @@ def lay_private(building: Building) -> None:
         write_tree(manager.private_files(), folder, CORE)
         folder.chmod(0o700)
         building.sandbox.own(folder)
+    for given in building.prepared.repositories:
+        one = given.repository
+        if one.login and urlsplit(one.address).scheme == "http" and urlsplit(one.address).hostname not in _HERE:
+            message = f"the login for {one.address} crosses the network in the clear; https would keep it private"
+            building.monitor.handle(Notice(message=message, level="warning"))
 
 
 def private_binds(building: Building) -> tuple[Bind, ...]:
