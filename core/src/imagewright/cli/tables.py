@@ -6,21 +6,45 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 WIDEST = 100
 """Columns beyond which text is hard to read; of a pipe nobody knows the width, and it gets 80."""
 
 
+NARROWEST = 8
+"""Columns that a column of a table keeps on the narrowest terminal."""
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, indent: str = "") -> str:
-    """Left-aligned columns two spaces apart; the last one is not padded. Empty without rows."""
+    """Left-aligned columns two spaces apart; the last one is not padded. Empty without rows.
+
+    On a terminal that is too narrow, the widest columns are wrapped; in a pipe each row stays one line.
+    """
     cells = [[cell.replace("\n", " ") for cell in row] for row in rows]
     if not cells:
         return ""
     if any(head):
         cells.insert(0, list(head))
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
-    return "".join(f"{indent}{line}\n" for line in lines)
+    if sys.stdout.isatty():
+        _narrow(widths, shutil.get_terminal_size().columns - len(indent) - 2 * (len(widths) - 1))
+    lines = []
+    for row in cells:
+        wrapped = [
+            textwrap.wrap(cell, width, break_on_hyphens=False) if len(cell) > width else [cell]
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        for parts in zip_longest(*wrapped, fillvalue=""):
+            line = "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
+            lines.append(f"{indent}{line}\n")
+    return "".join(lines)
+
+
+def _narrow(widths: list[int], room: int) -> None:
+    """Take from the widest columns, one by one, until all of them fit; none gets narrower than :data:`NARROWEST`."""
+    while sum(widths) > room and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
 
 
 def screen_width() -> int:
