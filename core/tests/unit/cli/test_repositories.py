@@ -107,3 +107,26 @@ def test_the_page_of_a_flavour_names_its_repositories(tmp_path):
     assert json.loads(subprocess.run([*argv, "--json"], capture_output=True, check=True, cwd=tmp_path).stdout)[
         "flavour"
     ]["repositories"] == ["https://acme.example/debian"]
+
+
+def test_a_settings_file_names_the_repository_and_the_files_beside_it(tmp_path):
+    folder = tmp_path / "project"
+    (folder / "flavours/taking").mkdir(parents=True)
+    (folder / "flavours/taking/flavour.toml").write_text('provides = ["operating-system"]\n')
+    (folder / "imagewright.toml").write_text(
+        'repository = ["https://acme.example/debian stable main"]\n'
+        'repository-key = ["acme.asc"]\nrepository-login = "acme.login"\nflavour-path = ["flavours"]\n'
+    )
+    (folder / "acme.asc").write_text("key")
+    (folder / "acme.login").write_text("machine acme.example login ann password pa55word\n")
+    argv = [Path(sys.executable).parent / "disk-image-create", "--plan", "--skip-base", "taking"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=folder)
+    # it got as far as the operating system, which has no package manager at all
+    assert done.returncode == 3
+    assert "https://acme.example/debian: given by --repository" in done.stderr
+    assert "pa55word" not in done.stderr
+    (folder / "acme.login").unlink()
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 2
+    assert "`repository-login`" in done.stderr
+    assert "acme.login" in done.stderr
