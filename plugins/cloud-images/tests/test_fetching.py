@@ -261,3 +261,20 @@ def test_who_names_no_server_is_told_all_ways_to_name_one(caller: Caller, cloud:
     text = refused(caller, cloud, "no server of cloud images is named", UsageError, folder="")
     for way in ("--cloud-images", "CLOUD_IMAGES", "imagewright.toml", "--base-image-file", "debian"):
         assert way in text
+
+
+def test_the_proxy_of_the_hosts_apt_is_the_way_out_where_the_caller_has_none(
+    caller: Caller, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(CloudServer()) as proxy:
+        target = "http://cloud.example"
+        proxy.files = {f"{target}{path}": content for path, content in cloud.server.files.items()}
+        dump = f'Acquire::http::Proxy "{proxy.address}/";\nAcquire::https::Proxy "DIRECT";\n'
+        monkeypatch.setattr("imagewright_debian.access._dump", lambda: dump)
+        caller.fetch(cloud, folder=f"{target}{FOLDER}")
+        assert proxy.asked[0][0] == f"{target}{FOLDER}/SHA256SUMS"
+        asked = len(proxy.asked)
+        caller.environment = {"http_proxy": "http://127.0.0.1:1"}
+        with pytest.raises(StepFailed, match="refused"):
+            caller.fetch(cloud, folder=f"{target}{FOLDER}")
+        assert len(proxy.asked) == asked
