@@ -111,3 +111,8 @@ def test_what_must_be_executable_in_the_image_is() -> None:
     top = Path(str(resources.files("imagewright_flavours_standard")))
     for name in ("growroot/static/usr/lib/imagewright/growroot", "cloud-init/static/usr/lib/imagewright/instance-keys"):
         assert (top / name).stat().st_mode & 0o111, name
+
+
+def test_no_unit_is_wanted_by_a_plain_file_which_systemd_ignores() -> None:
+    top = Path(str(resources.files("imagewright_flavours_standard")))
+    assert not [path for path in top.glob("*/static/**/*.wants/*") if not path.is_symlink()]
