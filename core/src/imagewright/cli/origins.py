@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -19,9 +20,13 @@ OTHERS = ("IMAGEWRIGHT_TEST_", "IMAGEWRIGHT_NEWCOMER_")
 
 
 def name_source(error: ImagewrightError, values: Values) -> None:
-    """Add to an error where the value of its option came from, if the user cannot see that on the command line."""
+    """Add to an error where the value of its option came from, if the user cannot see that on the command line.
+
+    An error that names no option as the one to blame is about those whose flags stand in its message.
+    """
+    blamed = [error.option] if error.option else re.findall(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)", error.message)
     for item in values.resolved:
-        if item.setting.name == error.option and item.source not in ("default", item.setting.flag):
+        if item.setting.name in blamed and item.source not in ("default", item.setting.flag):
             sources = [_described(source, item.setting) for source in item.source.split(", ")]
             error.where = (*error.where, f"{item.setting.flag} comes from {' and '.join(sources)}")
 

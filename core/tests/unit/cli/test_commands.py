@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ from imagewright.cli.completion import PROGRAMS, flavours
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.optionsets import COMMANDS, DISK_IMAGE
 from imagewright.cli.resolve import resolve
-from imagewright.cli.tables import table, terms
 from imagewright.errors import UsageError
 from imagewright.request import Request
 
@@ -338,6 +335,13 @@ def test_a_host_without_programs_is_told_what_brings_them(tmp_path, monkeypatch)
     assert absent == ["sfdisk", "mcopy"]
 
 
+def test_doctor_says_of_a_cache_folder_that_takes_nothing_why(tmp_path):
+    result = run("imagewright", "doctor", "--cache-dir", "/proc/x", cwd=tmp_path)
+    assert result.returncode == 4
+    assert "lacking  cache folder: no folder can be made in /proc: " in result.stdout
+    assert "name another one with --cache-dir" in result.stdout
+
+
 def test_doctor_prints_findings_and_exits_by_them(tmp_path):
     result = run("imagewright", "doctor", "--json", cwd=tmp_path)
     document = json.loads(result.stdout)
@@ -346,44 +350,7 @@ def test_doctor_prints_findings_and_exits_by_them(tmp_path):
     assert {finding["subject"] for finding in document["findings"]} >= {"user namespaces", "cache folder", "KVM"}
 
 
-# -- tables and the reference
-
-
-def test_columns_are_aligned_and_the_last_is_not_padded():
-    assert table(("A", "LONG"), [("x", "y"), ("long", "z")]) == "A     LONG\nx     y\nlong  z\n"
-    assert table(("", ""), []) == ""
-
-
-@pytest.mark.parametrize("words", ["flavours list", "flavours show debian"])
-def test_what_people_read_on_a_narrow_terminal_fits_it(words):
-    controller, terminal = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 80))
-    process = subprocess.Popen(
-        [BIN / "imagewright", *words.split()], stdout=terminal, env={"PATH": os.environ["PATH"], "TERM": "xterm"}
-    )
-    os.close(terminal)
-    shown = b""
-    try:
-        while part := os.read(controller, 10_000):
-            shown += part
-    except OSError:  # what reading from a terminal without writers gives
-        pass
-    os.close(controller)
-    assert process.wait() == 0
-    # a README's own lines are not wrapped
-    lines = shown.decode().replace("\r", "").partition("\n# ")[0].splitlines()
-    assert len(lines) > 10
-    assert [line for line in lines if len(line) > 80] == []
-
-
-def test_a_term_has_its_meaning_beside_it_and_a_long_one_below():
-    text = terms([("a", "one two three four"), ("quite-a-long-term", "five-six-seven")], 24)
-    assert text == (
-        "  a         one two\n"
-        "            three four\n"
-        "  quite-a-long-term\n"
-        "            five-six-seven\n"
-    )  # fmt: skip
+# -- the reference
 
 
 def test_the_reference_is_that_of_the_code():

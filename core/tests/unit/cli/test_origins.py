@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from imagewright.cli.optionsets import DISK_IMAGE
+from imagewright.cli.origins import name_source
+from imagewright.cli.resolve import resolve
+from imagewright.errors import UsageError
 
 BIN = Path(sys.executable).parent
 
@@ -70,6 +74,24 @@ def test_all_sources_of_joined_values_are_named(tmp_path):
         IMAGEWRIGHT_SET="debian.nothing=1",
     )  # fmt: skip
     assert "--set comes from the command line and the environment variable IMAGEWRIGHT_SET\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        (
+            "`--kernel-args x` is too long",
+            ["--kernel-args comes from the environment variable IMAGEWRIGHT_KERNEL_ARGS"],
+        ),
+        ("`--kernel-argsx` is no option, nor is x--kernel-args", []),
+        ("the kernel arguments are too long", []),
+    ],
+)
+def test_an_error_without_an_option_is_about_the_flags_in_its_message(message, named):
+    values = resolve(DISK_IMAGE, flags={}, environment={"IMAGEWRIGHT_KERNEL_ARGS": "x"})
+    error = UsageError("too-long", message)
+    name_source(error, values)
+    assert list(error.where) == named
 
 
 def test_what_stands_on_the_command_line_needs_no_source(tmp_path):

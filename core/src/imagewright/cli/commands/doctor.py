@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -122,11 +121,15 @@ def _namespaces() -> Iterator[Finding]:
 
 
 def _room(folder: Path) -> Finding:
+    from imagewright.building.hostcheck import check_usable
+
+    try:
+        check_usable(folder.absolute(), "cache folder", "cache-dir")
+    except HostError as error:
+        return Finding(subject="cache folder", verdict="lacking", detail=error.cause, mend=error.hint)
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(existing).free
     detail = f"{free / GIB:.1f} GiB free in {folder}"
-    if not os.access(existing, os.W_OK):
-        return Finding(subject="cache folder", verdict="lacking", detail=f"{existing} cannot be written")
     if free < ROOM:
         return Finding(subject="cache folder", verdict="note", detail=f"{detail}; a build may need {ROOM // GIB} GiB")
     return Finding(subject="cache folder", verdict="good", detail=detail)
