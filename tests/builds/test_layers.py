@@ -320,6 +320,13 @@ def test_a_cache_that_takes_no_layers_breaks_no_build(kit: ImageKit) -> None:
     assert notices(built).count("layers are not kept") == 1
 
 
+def test_a_cache_that_takes_no_packages_breaks_no_build(kit: ImageKit) -> None:
+    (kit.cache / "packages").write_text("no folder")
+    built = kit.build("steps", packages=("hello",))
+    assert built.exists("usr/bin/hello")
+    assert notices(built).count("packages are not kept") == 1
+
+
 def test_a_work_folder_on_another_filesystem_keeps_nothing_and_says_so(kit: ImageKit) -> None:
     other = Path("/dev/shm")
     if not os.access(other, os.W_OK) or os.stat(other).st_dev == os.stat(kit.cache).st_dev:

@@ -160,9 +160,9 @@ class Call:
     ``finds`` names the facts that it returns, as a mapping from name to text: what only the world knows, such as the
     digest of a file that it fetched. ``needs`` names facts that earlier steps found; they are part of the step's key
     and reach the function as ``CallContext.facts``.
-    ``asks`` names a function that is called in the same way, without a tree, and returns a text: the state of the source
-    that the result depends on, such as the dates of a package archive. Its answer is part of the step's key; while it is
-    young enough, or nothing can be asked (``--offline``), nobody asks again.
+    ``asks`` names a function that is called in the same way, without a tree, and returns a text: the state of the
+    source that the result depends on, such as the dates of a package archive. Its answer is part of the step's key;
+    while it is young enough, or nothing can be asked (``--offline``), nobody asks again.
     """
 
     function: str

@@ -55,6 +55,24 @@ def installed(building: Building, planned: PlannedStep) -> tuple[Package, ...]:
     return manager.parse_listing(_run(building, planned, manager.listing(), None, quiet=True))
 
 
+def _package_cache(building: Building, name: str, closing: ExitStack) -> Path:
+    """The folder of fetched packages, held until ``closing``; a passing one where the cache takes none."""
+    source = building.request.cache_dir / "packages" / name
+    lock = source.with_name(f"{name}.lock")
+    try:
+        source.mkdir(parents=True, exist_ok=True)
+        # one transaction at a time uses the cache: package managers lock it and give up at once
+        closing.enter_context(alone(lock, partial(_waits, building, lock, source)))
+    except OSError as error:
+        passing = building.folder / "packages" / name
+        if not passing.exists():
+            message = f"packages are not kept: {error.filename or source}: {error.strerror}"
+            building.monitor.handle(Notice(message=message, level="warning"))
+            passing.mkdir(parents=True)
+        return passing
+    return source
+
+
 def _waits(building: Building, lock: Path, cache: Path) -> None:
     process = holder(lock)
     other = f"another build (process {process})" if process else "another build"
@@ -77,11 +95,7 @@ def _run(
     with ExitStack() as closing:
         binds = []
         for folder, name in manager.cache_folders().items():
-            # one transaction at a time uses the cache: package managers lock it and give up at once
-            source = building.request.cache_dir / "packages" / name
-            source.mkdir(parents=True, exist_ok=True)
-            lock = source.with_name(f"{source.name}.lock")
-            closing.enter_context(alone(lock, partial(_waits, building, lock, source)))
+            source = _package_cache(building, name, closing)
             building.sandbox.own(source)
             binds.append(Bind(source=source, target=folder, read_only=False))
         hooks = stage_hooks(building, planned, f"packages-{planned.step.id}")

@@ -109,7 +109,12 @@ def _call(building: Building, planned: PlannedStep, function: str, *, target: st
 def call_cache(building: Building) -> Path:
     """The folder of the cache that calls see: of the downloads only, which mapped root may read."""
     folder = building.request.cache_dir / "downloads"
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError:
+        # of a cache that cannot be written: a passing one, since not every call has something to keep
+        folder = building.folder / "downloads"
+        folder.mkdir(exist_ok=True)
     return folder
 
 
