@@ -52,8 +52,9 @@ def warn_of_unknown_variables(environment: Mapping[str, str], values: Values) ->
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """The variables with our prefix that are no option's; parameters of flavours are among them."""
     known = {setting.variable for setting in SETTINGS.values()}
-    names = (name for name in sorted(environment) if name.startswith(PREFIX) and not name.startswith(OTHERS))
-    return [name for name in names if name not in known]
+    # an empty variable is an unset one
+    ours = [name for name in sorted(environment) if name.startswith(PREFIX) and environment[name]]
+    return [name for name in ours if name not in known and not name.startswith(OTHERS)]
 
 
 def _flavours(flavour_path: tuple[Path, ...]) -> tuple[str, ...]:

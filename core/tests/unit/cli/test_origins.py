@@ -120,6 +120,7 @@ def test_variables_of_options_of_parameters_and_of_the_tests_are_known(tmp_path)
         "IMAGEWRIGHT_DEBIAN_COMPONENTS": "main",
         "IMAGEWRIGHT_MY_WEB_PORT": "80",
         "IMAGEWRIGHT_TEST_IMAGE": "x",
+        "IMAGEWRIGHT_NOTHING": "",
         "IMAGEWRIGHT_NEWCOMER_REPORT": "x",
         "FLAVOURS_PATH": str(tmp_path / "path"),
     }
