@@ -117,10 +117,28 @@ def test_a_missing_executable_names_who_asks_and_what_would_bring_it(
     (image_kit.output / "test.ramdisk").write_text("the earlier one\n")
     with pytest.raises(StepFailed) as caught:
         make_ramdisk(image_kit, "wants", environment={"PATH": "/nowhere"})
-    assert caught.value.message == f"the executable {name} is missing, and wants asks for it"
+    assert caught.value.message == f"the executable {name} is missing; it is asked for by wants"
     assert (f"the package {package} brings it" if package else "name the package") in caught.value.hint
     assert (image_kit.output / "test.ramdisk").read_text() == "the earlier one\n"
     assert [path.name for path in image_kit.output.iterdir()] == ["test.ramdisk"]
+    assert not list(image_kit.work.iterdir())
+
+
+def test_a_missing_executable_names_everybody_who_asks(image_kit: ImageKit) -> None:
+    image_kit.flavour("one", {"binary-deps": "no-such-thing\n"})
+    image_kit.flavour("two", {"binary-deps": "no-such-thing\n"})
+    with pytest.raises(StepFailed, match="no-such-thing is missing; it is asked for by one, two"):
+        make_ramdisk(image_kit, "one", "two")
+
+
+def test_a_kernel_that_is_a_link_to_nowhere_is_missing(image_kit: ImageKit, tmp_path: Path) -> None:
+    root = kernel_root(tmp_path / "root", "9.9-mine")
+    image_kit.flavour("plain", {"init": "true\n"})
+    kernel = root / "boot" / "vmlinuz-9.9-mine"
+    kernel.unlink()
+    kernel.symlink_to("vmlinuz-gone")
+    with pytest.raises(StepFailed, match=r"there is no kernel 9\.9-mine"):
+        make_ramdisk(image_kit, "plain", operating_system="", module_root=root, binaries_from="host")
     assert not list(image_kit.work.iterdir())
 
 
@@ -198,6 +216,60 @@ def test_the_kernel_comes_from_another_operating_system(image_kit: ImageKit) -> 
     assert built.manifest["plan"]["kernel_tree"]["operating_system"] == "other"
     assert f"usr/lib/modules/{KERNEL}/kernel/toy.ko" in built.nodes
     assert not list(image_kit.work.iterdir())
+
+
+PYTHON = """
+    from imagewright.api import (
+        BinaryDependency, Entry, Flavour, InitFragment, KernelModules, Packages, Step, Tree, UdevRules, hookimpl,
+    )
+
+
+    class Greets(Flavour):
+        api_version = 1
+        packages_wanted = ("greeting",)
+
+        @hookimpl
+        def packages(self, ctx):
+            assert ctx.ramdisk
+            return [Step(id="10-mail", action=Packages(names=("mail",)))]
+
+        @hookimpl
+        def binary_deps(self, ctx):
+            yield BinaryDependency(name="hello", package="hello")
+            yield BinaryDependency(name="/usr/share/greeting")
+
+        @hookimpl
+        def init(self, ctx):
+            yield InitFragment(content="hello\\n")
+            yield InitFragment(content="hello again\\n")
+
+        @hookimpl
+        def udev(self, ctx):
+            return (UdevRules(name="50-greets.rules", content=b"# greets\\n"),)
+
+        @hookimpl
+        def modules(self, ctx):
+            return (KernelModules(names=("toy",)),)
+
+        @hookimpl
+        def files(self, ctx):
+            return (Tree((Entry(path="etc/greets", content=b"yes\\n"),)),)
+"""
+
+
+def test_a_flavour_in_python_gives_the_same_as_a_folder(image_kit: ImageKit) -> None:
+    image_kit.pack("ramdisk-greets", PYTHON, {"greets": "Greets"})
+    built = make_ramdisk(image_kit, "greets")
+    assert set(built.nodes) >= {
+        "usr/bin/hello",
+        "usr/share/greeting",
+        "usr/lib/udev/rules.d/50-greets.rules",
+        f"usr/lib/modules/{KERNEL}/kernel/toy.ko",
+        "etc/greets",
+    }
+    assert [line for line in built.read("init").splitlines() if line.startswith("hello")] == ["hello", "hello again"]
+    wanted = {one["name"]: one["wanted_by"] for one in built.manifest["plan"]["packages"]}
+    assert wanted == {"greeting": ["greets"], "hello": ["greets"], "mail": ["greets"]}
 
 
 def test_parameters_are_variables_of_the_fragment_and_secrets_are_not(image_kit: ImageKit) -> None:

@@ -178,7 +178,7 @@ def _made(shop: _Shop) -> tuple[dict[str, Any], tuple[Package, ...]]:
 
 def _recipe(shop: _Shop, given_by: Mapping[str, str], kernel: _Kernel) -> Recipe:
     request = shop.request
-    wanted = tuple(Wanted(name=one.name, asked=(who,), package=one.package) for one, who in shop.planned.executables)
+    wanted = _wanted(shop.planned)
     return Recipe(
         roots=_roots(shop, wanted),
         executables=wanted,
@@ -195,6 +195,15 @@ def _recipe(shop: _Shop, given_by: Mapping[str, str], kernel: _Kernel) -> Recipe
         kernel_file=shop.inside(f"out/{_stem(request.image.output)}.kernel"),
         busybox=str(request.busybox) if request.busybox else "",
     )
+
+
+def _wanted(planned: PlannedRamdisk) -> tuple[Wanted, ...]:
+    """Each executable once, with all who ask for it."""
+    wanted: dict[str, Wanted] = {}
+    for one, who in planned.executables:
+        before = wanted.get(one.name, Wanted(name=one.name, asked=()))
+        wanted[one.name] = replace(before, asked=(*before.asked, who), package=before.package or one.package)
+    return tuple(wanted.values())
 
 
 def _roots(shop: _Shop, wanted: tuple[Wanted, ...]) -> tuple[RootPlace, ...]:

@@ -130,7 +130,7 @@ def missing(wanted: Wanted, source: str, packages: Mapping[str, str]) -> StepFai
         hint = "name the package that brings it in `packages` of the flavour, or with -p"
     return StepFailed(
         "executable-missing",
-        f"the executable {wanted.name} is missing, and {asked} asks for it",
+        f"the executable {wanted.name} is missing; it is asked for by {asked}",
         where=(f"looked for in: {source}",),
         cause="neither busybox, nor a package of the ramdisk's root tree, nor your $PATH has it",
         hint=hint,

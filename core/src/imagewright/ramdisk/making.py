@@ -17,7 +17,7 @@ from imagewright.ramdisk.compression import compressing
 from imagewright.ramdisk.contents import CORE, Contents, Held
 from imagewright.ramdisk.executables import FOLDERS, Executables, Source, Wanted
 from imagewright.ramdisk.kernels import Asked, KernelSource, asked_of, put_kernel
-from imagewright.ramdisk.roots import Root
+from imagewright.ramdisk.roots import Root, reading
 
 BUSYBOX = "busybox"
 
@@ -95,7 +95,8 @@ def make(*, recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     The report holds where everything came from. Raises StepFailed for a library, a module or a kernel that is missing.
     """
-    return _make(Recipe.of(recipe))
+    with reading():
+        return _make(Recipe.of(recipe))
 
 
 def _make(recipe: Recipe) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from imagewright.errors import StepFailed
 from imagewright.ramdisk.archive import Member
 
 _MOST_LINKS = 40
@@ -53,6 +55,20 @@ class Found:
     def executable(self) -> bool:
         """Whether it is a file that somebody may execute."""
         return self.is_file and bool(self.mode & 0o111)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """A file that cannot be read becomes one clear error: raises StepFailed for it, and passes other errors on."""
+    try:
+        yield
+    except (PermissionError, FileNotFoundError) as error:
+        raise StepFailed(
+            "file-unreadable",
+            f"a file for the ramdisk cannot be read: {error.strerror}",
+            where=(f"file: {error.filename}",),
+            hint="let yourself read it, or take it from the root tree",
+        ) from error
 
 
 class Root:

@@ -17,7 +17,7 @@ from imagewright.ramdisk.contents import Contents
 from imagewright.ramdisk.executables import Executables, Source, Wanted
 from imagewright.ramdisk.kernels import Asked, KernelSource, newest, put_kernel
 from imagewright.ramdisk.layout import MERGED, merged_path
-from imagewright.ramdisk.roots import Root
+from imagewright.ramdisk.roots import Root, reading
 
 HOST = "host"
 """What the manifest calls the machine that builds."""
@@ -57,7 +57,8 @@ def stage_host(wanted: Iterable[Wanted], folder: Path, folders: Sequence[str]) -
     for path in ("/etc/ld.so.conf", "/etc/ld.so.conf.d"):
         executables.put(Wanted(name=path, asked=(HOST,)))
     folder.mkdir(mode=0o755)
-    _write(contents, folder, HOST)
+    with reading():
+        _write(contents, folder, HOST)
 
 
 def stage_kernel(

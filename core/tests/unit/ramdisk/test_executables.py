@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +106,11 @@ def test_what_is_copied_from_this_machine_is_a_root_in_itself(tmp_path: Path) ->
     assert all(source.startswith(f"{folder}/") for source in sources)
     assert any(path.endswith("/libc.so.6") for path in members)
     assert not list(folder.glob("usr/bin/no-such*"))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_the_caller_may_not_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "data/secret", b"1", 0o000)
+    with pytest.raises(StepFailed, match="cannot be read: Permission denied") as caught:
+        stage_host([Wanted(name=f"{tmp_path}/data", asked=("who",))], tmp_path / "host", [])
+    assert caught.value.where == (f"file: {tmp_path}/data/secret",)
