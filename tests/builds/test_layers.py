@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from imagewright.building.layerkeys import mapping_name
+from imagewright.errors import UsageError
 from imagewright.events import Notice, StepFinished
 from imagewright.sandbox import Sandbox
 from imagewright.sandbox.mapping import mapping_of_caller
@@ -262,6 +263,22 @@ def test_from_a_phase_or_step_on_everything_runs(kit: ImageKit, start: str) -> N
     kit.build("steps")
     assert ran(kit.build("steps", start_from=start)) == ["finalise/40-four", "cleanup/90-toypm"]
     assert ran(kit.build("steps")) == []
+
+
+def test_a_step_that_is_not_there_is_refused_with_the_nearest(kit: ImageKit) -> None:
+    error = kit.fails("steps", start_from="install/20-tow", kind=UsageError, match="no such step of the tree")
+    assert error.cause == "did you mean install/20-two?"
+
+
+def test_more_steps_than_the_kernel_stacks_share_a_layer(kit: ImageKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    from imagewright.building import growing
+
+    fresh = listed(kit.build("steps"))
+    monkeypatch.setattr(growing, "DEEPEST", 5)
+    first, second = kit.build("steps", no_cache=True), kit.build("steps")
+    assert listed(first) == listed(second) == fresh
+    # the empty tree, then root, resolve, install and install/10-one
+    assert ran(second) == ["install/20-two", "install/30-three", "finalise/40-four", "cleanup/90-toypm"]
 
 
 def test_images_of_two_names_share_what_does_not_see_the_name(kit: ImageKit) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from imagewright.building.running import ask, run_in_tree
 from imagewright.building.staging import write_tree
 from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import work_folder
-from imagewright.errors import HostError
+from imagewright.errors import HostError, UsageError
 from imagewright.events import Monitor, Notice
 from imagewright.layers.store import TREE
 from imagewright.plan import CORE, PlannedStep
@@ -46,6 +47,9 @@ TREE_PHASES = (
 )
 """The phases that change the root tree, in their order."""
 
+DEEPEST = 400
+"""Layers of a tree that are kept one by one, below what the kernel can stack with the sandbox's own."""
+
 _PRELOAD = ("imagewright.building.inside", "imagewright.building.calling", "imagewright.layers.content")
 
 
@@ -61,8 +65,10 @@ def opened(
     """Open the work folder and the sandbox of a build; both are gone at the end, whatever happens.
 
     ``preload`` names the modules whose functions are called in the sandbox, besides those of the plan's calls.
-    Raises HostError if the folder cannot be made, the host gives no namespaces, or the disk fills up meanwhile.
+    Raises UsageError if ``--from`` names no step, and HostError if the folder cannot be made, the host gives no
+    namespaces, or the disk fills up meanwhile.
     """
+    _check_start(request, prepared)
     sys.path.extend(str(folder) for folder in prepared.import_path if str(folder) not in sys.path)
     work = work_parent(request)
     epoch = source_date_epoch(request.environment)
@@ -134,8 +140,10 @@ def grow(building: Building) -> None:
 
 def _take(building: Building, keeping: Keeping, planned: PlannedStep) -> bool:
     """Find the layer of a step or run it; whether it was found."""
-    name = f"{len(building.layers):03}"
+    # steps beyond the deepest layer share one, which is not kept: the kernel stacks no more
+    name = f"{min(len(building.layers), DEEPEST):03}"
     layer = f"{name}/{TREE}"
+    shared = layer in building.layers
     resolves = planned.phase is Phase.PACKAGES and planned.step.id == RESOLVE
 
     def run() -> None:
@@ -146,15 +154,34 @@ def _take(building: Building, keeping: Keeping, planned: PlannedStep) -> bool:
         if (building.folder / "layers" / layer).exists():
             if planned.phase is not Phase.ROOT:
                 take_out_tools(building, layer)
-            building.layers.append(layer)
+            if not shared:
+                building.layers.append(layer)
         if planned.phase is not Phase.ROOT:
             _find_kernel(building)
 
+    if len(building.layers) >= DEEPEST:
+        run()
+        return False
     if resolves:
         return keeping.asking_step(planned, name, run)
     if isinstance(planned.step.action, Call) and planned.step.action.asks:
         keeping.ask(planned, lambda: ask(building, planned))
     return keeping.step(planned, name, run)
+
+
+def _check_start(request: Request, prepared: Prepared) -> None:
+    """Raise UsageError if ``--from`` names nothing that the build has."""
+    wanted = request.start_from
+    names = [step.name for phase in TREE_PHASES for step in prepared.plan.of(phase)]
+    if wanted and wanted not in names and wanted not in TREE_PHASES:
+        near = get_close_matches(wanted, names, 1, 0.4)
+        raise UsageError(
+            "unknown-step",
+            f"`--from {wanted}`: the build has no such step of the tree",
+            cause=f"did you mean {near[0]}?" if near else "",
+            hint="--plan shows all steps",
+            option="from",
+        )
 
 
 def _layers_folder(request: Request, monitor: Monitor) -> Path | None:

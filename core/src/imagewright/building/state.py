@@ -55,7 +55,7 @@ class Building:
     def stack(self, *, upper: str | None = None, tools: bool = True) -> Stack:
         """The root tree as it is now; ``upper`` names the layer that takes what a step writes."""
         below = self.tools if tools else ()
-        return Stack(lower=(*reversed(self.layers), *below), upper=upper)
+        return Stack(lower=(*(layer for layer in reversed(self.layers) if layer != upper), *below), upper=upper)
 
     def fact(self, name: str, value: str) -> None:
         """Record what the world answered."""
