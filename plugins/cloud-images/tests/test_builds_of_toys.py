@@ -166,6 +166,25 @@ def test_what_is_no_image_is_refused(image_kit: ImageKit, tmp_path: Path, conten
     fails(image_kit, image, said)
 
 
+def test_a_compressed_disk_is_told_from_a_compressed_archive(image_kit: ImageKit, tmp_path: Path) -> None:
+    image = tmp_path / "image.raw.xz"
+    image.write_bytes(lzma.compress(bytes(4096)))
+    fails(image_kit, image, "what xz has compressed in it is no tar archive; unpack it first")
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix"])
+def test_holes_of_an_archive_are_holes_of_the_tree(image_kit: ImageKit, bench: Bench, form: str) -> None:
+    made = bench(f"""
+        truncate -s 5M tree/srv-hole
+        printf end >>tree/srv-hole
+        tar --create --sparse --format={form} --xattrs --xattrs-include='*' -f image -C tree .
+    """)
+    assert (made / "image").stat().st_size < 5 * 2**20
+    built = build(image_kit, made / "image")
+    assert_kept(built)
+    assert built.tree.read_bytes("srv-hole") == bytes(5 * 2**20) + b"end"
+
+
 def archive(path: Path, *members: dict[str, object]) -> Path:
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as made:
         for member in members:

@@ -137,6 +137,19 @@ def test_with_a_digest_nobody_needs_to_sign(caller: Caller, cloud: Cloud) -> Non
     assert cloud.server.asked == [(IMAGE, "")]
 
 
+def test_a_digest_finds_the_root_tree_of_an_old_release_too(caller: Caller, cloud: Cloud) -> None:
+    del cloud.server.files[IMAGE]
+    cloud.publish(b"of old", NAME.replace(".tar.xz", ".tar.gz"))
+    assert caller.fetch(cloud, digest=cloud.digest)["base image from"].endswith(".tar.gz")
+
+
+def test_without_gpgv_one_message_says_what_brings_it(
+    caller: Caller, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagewright_cloud_images.signatures.find", lambda _: None)
+    refused(caller, cloud, "the host lacks gpgv", HostError)
+
+
 def test_another_digest_stops_the_build(caller: Caller, cloud: Cloud) -> None:
     refused(caller, cloud, "not the image that its digest names", digest="5" * 64, names=NAME)
     assert not [path for path in (caller.cache / "parts").iterdir() if path.suffix != ".lock"]

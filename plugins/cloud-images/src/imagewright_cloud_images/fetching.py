@@ -59,14 +59,23 @@ class _Fetching:
 
     def by_digest(self, digest: str) -> Mapping[str, str]:
         """The image that a digest names; if it is in the cache, nobody is asked."""
-        name = self._names[0]
-        if not self._store.has(digest):
-            self._check_online(f"the image {self._shown}/{name}")
-            with self._downloader() as downloader:
-                if not self._fetched(downloader, name, digest):
-                    raise _wrong_digest(f"{self._shown}/{name}", digest)
-        else:
+        if self._store.has(digest):
             self._ctx.report(f"the image {digest[:16]}… is in the cache")
+            return _facts(digest, f"{self._shown}/{self._names[0]}", NOBODY)
+        self._check_online(f"the image {self._shown}/{self._names[0]}")
+        from imagewright_cloud_images.download import NotThere
+
+        with self._downloader() as downloader:
+            for name in self._names:
+                try:
+                    fetched = self._fetched(downloader, name, digest)
+                except NotThere:
+                    if name == self._names[-1]:
+                        raise
+                    continue
+                if fetched:
+                    break
+                raise _wrong_digest(f"{self._shown}/{name}", digest)
         return _facts(digest, f"{self._shown}/{name}", NOBODY)
 
     def signed(self, keyring: Path) -> Mapping[str, str]:

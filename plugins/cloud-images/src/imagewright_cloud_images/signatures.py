@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from imagewright.errors import StepFailed, UsageError
+from imagewright.errors import HostError, StepFailed, UsageError
+from imagewright.hosttools import find
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 _STATUS = re.compile(
@@ -65,6 +66,13 @@ def signer_of(text: bytes, signature: bytes, keyring: bytes, address: str) -> st
 
     Raises StepFailed unless there is a good signature and no bad one (gpgv(1), ``doc/DETAILS`` of GnuPG).
     """
+    if find("gpgv") is None:
+        raise HostError(
+            "missing-tool",
+            "the host lacks gpgv",
+            cause="it checks who signed the base image's sums",
+            hint="sudo apt-get install gpgv",
+        )
     with tempfile.TemporaryDirectory(prefix="imagewright-sums-") as name:
         folder = Path(name)
         for file, content in (("sums", text), ("sums.gpg", signature), ("keyring.gpg", keyring)):

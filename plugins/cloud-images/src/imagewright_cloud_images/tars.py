@@ -44,6 +44,42 @@ def decompressed(file: IO[bytes], how: str) -> IO[bytes]:
     return file
 
 
+def is_tar(head: bytes) -> bool:
+    """Whether a file with that beginning (512 bytes) is an archive: the check sum of its first header is right."""
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+class _Begun:
+    """A stream of which the beginning has been read already."""
+
+    def __init__(self, head: bytes, stream: IO[bytes]) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, count: int) -> bytes:
+        """The next bytes, at most ``count``."""
+        if self._head:
+            data, self._head = self._head[:count], self._head[count:]
+            return data
+        return self._stream.read(count)
+
+
+def opened(file: IO[bytes], how: str) -> IO[bytes]:
+    """The archive in a compressed file. Raises Damaged if there is something else in it."""
+    stream = decompressed(file, how)
+    head = b""
+    with _damage():
+        while len(head) < tarfile.BLOCKSIZE and (part := stream.read(tarfile.BLOCKSIZE - len(head))):
+            head += part
+    if not is_tar(head):
+        raise Damaged(f"what {how} has compressed in it is no tar archive; unpack it first")
+    return cast("IO[bytes]", _Begun(head, stream))
+
+
 def members(stream: IO[bytes]) -> Iterator[Member]:
     """The archive's members; the content of one is gone when the next is asked for. Raises Damaged."""
     with _damage(), tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:

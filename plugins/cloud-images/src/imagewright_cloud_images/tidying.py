@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 from collections.abc import Callable
 
@@ -32,8 +33,8 @@ REMOVED = (
 )
 """Patterns of glob(7) of what goes; the first boot, or a later step of the build, makes what is needed anew."""
 
-OF_THE_DISK = ("/", "/boot", "/boot/efi", "none", "swap")
-"""Places of fstab(5) that belong to the disk that the image came on."""
+OF_THE_DISK = re.compile(r"(UUID|LABEL|PARTUUID|PARTLABEL)=|/dev/")
+"""How devices of fstab(5) begin that are parts of the disk that the image came on."""
 
 RESOLVER = "../run/systemd/resolve/stub-resolv.conf"
 
@@ -92,7 +93,7 @@ def _fstab() -> None:
 
 def _of_the_disk(line: str) -> bool:
     words = line.split()
-    return len(words) >= 3 and not words[0].startswith("#") and (words[1] in OF_THE_DISK or words[2] == "swap")
+    return len(words) >= 2 and (words[1] == "/" or OF_THE_DISK.match(words[0]) is not None)
 
 
 def _locked() -> list[str]:

@@ -65,9 +65,10 @@ def unpack(ctx: CallContext) -> None:
 
 def _members(image: Path, head: bytes, ctx: CallContext, stack: ExitStack) -> Iterator[Member]:
     how = tars.compression(head)
-    if how or head[257:262] == b"ustar":
-        stream = tars.decompressed(stack.enter_context(image.open("rb")), how)
-        return tars.members(stream)
+    if how:
+        return tars.members(tars.opened(stack.enter_context(image.open("rb")), how))
+    if tars.is_tar(head):
+        return tars.members(stack.enter_context(image.open("rb")))
     disk = stack.enter_context(open_image(image))
     if len(disk.files) > 1:
         raise Damaged("it is only the difference from another image; `qemu-img convert` makes a whole one")
