@@ -176,7 +176,7 @@ def _check_start(request: Request, prepared: Prepared) -> None:
     if wanted and wanted not in names and wanted not in TREE_PHASES:
         near = get_close_matches(wanted, names, 1, 0.4)
         raise UsageError(
-            "unknown-step",
+            "unknown-start",
             f"`--from {wanted}`: the build has no such step of the tree",
             cause=f"did you mean {near[0]}?" if near else "",
             hint="--plan shows all steps",
