@@ -161,6 +161,9 @@ def _unexpected(error: Exception, screen: Screen) -> int:
         place = (f"writing {error.filename}",) if error.filename else ()
         hint = "`--cache-dir` and `--work-dir` choose other places"
         return _failed(HostError("no-space", "no space is left", where=place, hint=hint), screen)
+    if isinstance(error, PermissionError) and error.filename:
+        hint = "choose another place, or ask its owner"
+        return _failed(HostError("not-permitted", f"you may not use {error.filename}", hint=hint), screen)
     text = _traceback(error)
     where = [f"{type(error).__name__}: {error}"]
     if _logged(text, screen):

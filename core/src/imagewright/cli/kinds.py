@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -211,7 +212,7 @@ def override(value: str) -> tuple[str, Path]:
     if not equals or not flavour or not folder:
         raise ValueError("it must have the form NAME=DIR")
     found = path(folder)
-    if not found.is_dir():
+    if not os.path.isdir(found):
         raise ValueError(f"there is no folder `{found}`")
     return flavour, found
 

@@ -17,6 +17,9 @@ _SWITCHES = {"kernel.unprivileged_userns_clone": "1", "user.max_user_namespaces"
 """Settings of the kernel that switch user namespaces off when they are 0, and what they should be."""
 
 _MAPPERS = ("newuidmap", "newgidmap")
+_EXPLAINED = ("no-subordinate-ids", "too-few-ids", "missing-tool")
+"""Failures that say what mends them, in a container too."""
+
 _UNMASKED = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 
 
@@ -90,6 +93,8 @@ def _try() -> None:
 
 def explained(error: HostError) -> HostError:
     """The same failure with its likely cause on this host and the command that mends it."""
+    if error.reference in _EXPLAINED:
+        return error
     unprivileged = [program for program in _MAPPERS if os.getuid() and not _may_map(program)]
     if error.reference == "mapping-refused" and unprivileged:
         paths = " ".join(str(shutil.which(program)) for program in unprivileged)

@@ -70,6 +70,24 @@ def test_a_full_disk_is_the_hosts_fault():
     assert "report" not in result.stderr
 
 
+def test_a_place_that_is_closed_to_the_caller_is_no_fault_of_ours():
+    result = trial('import errno, os; raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/some/file")')
+    assert result.returncode == 4
+    assert "error: you may not use /some/file\n" in result.stderr
+    assert "report" not in result.stderr
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may enter everything")
+@pytest.mark.parametrize("option", ["--output", "--cache-dir", "--work-dir", "--log-file", "--flavour-path"])
+def test_a_path_below_a_closed_folder_is_said_clearly(tmp_path, option):
+    (tmp_path / "closed").mkdir(mode=0)
+    words = [BIN / "disk-image-create", "debian", option, tmp_path / "closed" / "inner"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(HOME=str(tmp_path)), cwd=tmp_path)
+    assert done.returncode in (2, 4), done.stderr
+    assert str(tmp_path / "closed") in done.stderr
+    assert "unexpected" not in done.stderr
+
+
 def test_errors_are_json_on_request():
     result = trial('raise HostError("no-tool", "no tool", where=("a",), hint="h")', "--json")
     document = json.loads(result.stderr.splitlines()[-1])

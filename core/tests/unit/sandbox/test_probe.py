@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from imagewright.sandbox.probe import apparmor_profile, problems
+from imagewright.errors import HostError
+from imagewright.sandbox.probe import apparmor_profile, explained, problems
 
 SAY = """
 from imagewright.sandbox.probe import problems
@@ -79,6 +80,13 @@ def test_mappers_without_their_rights_are_named(sandbox_works: None, tmp_path: P
     (line,) = probed(PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert line.startswith("mapping-refused | ")
     assert line.endswith(f"sudo chmod u+s {tmp_path}/newuidmap {tmp_path}/newgidmap")
+
+
+def test_what_says_how_it_is_mended_is_left_as_it_is_in_a_container_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagewright.sandbox.probe._in_container", lambda: True)
+    lacking = HostError("no-subordinate-ids", "the user has no ids", hint="sudo usermod")
+    assert explained(lacking) is lacking
+    assert "docker run" in explained(HostError("no-sandbox", "it does not work")).hint
 
 
 def test_the_profile_is_for_one_interpreter() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ def run(invocation: Invocation) -> None:
     if not image:
         raise UsageError("no-image", "no image was named", hint="imagewright boot IMAGE")
     junit: Path | None = values["junit"]
-    if junit is not None and not junit.absolute().parent.is_dir():
+    if junit is not None and not os.path.isdir(junit.absolute().parent):
         raise UsageError("no-such-folder", f"the folder of the JUnit file {junit} does not exist", option="junit")
     check_startable(Path(image))
     trial = Trial(

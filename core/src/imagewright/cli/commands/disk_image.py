@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -83,8 +84,8 @@ def output_name(path: Path, types: tuple[str, ...]) -> Path:
         if stem.endswith(f".{kind}"):
             stem = stem.removesuffix(f".{kind}")
             break
-    if not stem or stem in (".", "..") or path.is_dir():
-        folder = path.is_dir()
+    folder = os.path.isdir(path)
+    if not stem or stem in (".", "..") or folder:
         problem = "names a folder" if folder else "leaves no name for the image"
         hint = f"name a file in it, such as `--output {path / 'demo'}`" if folder else "name a file, such as `demo`"
         raise UsageError("bad-output", f"`--output {path}` {problem}", hint=hint, option="output")

@@ -135,14 +135,14 @@ def output_prefix(given: Path | None, image: Path) -> Path:
         name = image.name
         suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix) and name != suffix), "")
         given = Path(name.removesuffix(suffix) or "image")
-    if given.name in ("", "..") or given.is_dir():
+    if given.name in ("", "..") or os.path.isdir(given):
         raise UsageError(
             "bad-output",
             f"`--output {given}` names a folder",
             hint=f"name a file, such as `--output {given / 'web'}`",
             option="output",
         )
-    if not given.parent.is_dir():
+    if not os.path.isdir(given.parent):
         raise UsageError(
             "no-such-folder", f"the folder {given.parent} of `--output {given}` does not exist", option="output"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,7 +92,7 @@ def request_of(invocation: Invocation) -> RamdiskRequest:
 
 
 def _output(path: Path) -> Path:
-    if not path.name or path.name == ".." or path.is_dir():
+    if not path.name or path.name == ".." or os.path.isdir(path):
         raise UsageError(
             "bad-output",
             f"`--output {path}` names a folder",
