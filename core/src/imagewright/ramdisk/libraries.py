@@ -9,10 +9,11 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from imagewright.errors import StepFailed
-from imagewright.ramdisk.elf import Elf, NotElf, read_elf
+from imagewright.ramdisk.elf import Elf, NotElf, read_elf, read_versions
 from imagewright.ramdisk.roots import Found, Root
 
 _TRIPLETS = {3: "i386-linux-gnu", 40: "arm-linux-gnueabihf", 62: "x86_64-linux-gnu", 183: "aarch64-linux-gnu"}
@@ -44,18 +45,26 @@ class Libraries:
         """What an executable at a path without links is; None if it is no ELF file. Raises StepFailed."""
         place = root.place(path)
         if place not in self._read:
-            try:
+            with self._blamed(path):
                 self._read[place] = read_elf(place)
-            except (NotElf, OSError) as error:
-                raise StepFailed(
-                    "executable-unreadable", f"an executable of the ramdisk cannot be read: /{path}", cause=str(error)
-                ) from error
         return self._read[place]
+
+    @contextmanager
+    def _blamed(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (NotElf, OSError) as error:
+            raise StepFailed(
+                "executable-unreadable",
+                f"an executable of the ramdisk cannot be read: /{path.lstrip('/')}",
+                cause=str(error),
+            ) from error
 
     def of(self, root: Root, path: str) -> Iterator[Library]:
         """The interpreter and all libraries of the ELF file at ``path``, each once, those of libraries too.
 
-        Raises StepFailed for one that is nowhere. What is opened at run time is left out if it is not there.
+        Raises StepFailed for one that is nowhere, or of another root and too old. What is opened at run time is left
+        out if it is not there.
         """
         elf = self.elf(root, path)
         if elf is None:
@@ -63,9 +72,9 @@ class Libraries:
         if elf.interpreter:
             yield self._interpreter(path, elf)
         seen: set[str] = set()
-        waiting: list[tuple[str, Elf, tuple[str, ...]]] = [(path, elf, ())]
+        waiting: list[tuple[Root, str, Elf, tuple[str, ...]]] = [(root, path, elf, ())]
         while waiting:
-            at, one, inherited = waiting.pop()
+            holder, at, one, inherited = waiting.pop()
             passed_on = (*inherited, *(() if one.runpath else _expanded(one.rpath, at, one)))
             folders = (*passed_on, *_expanded(one.runpath, at, one))
             for names, required in [
@@ -77,10 +86,29 @@ class Libraries:
                 library = next((got for name in names if (got := self._search(name, folders, one))), None)
                 if library is not None:
                     seen.update(names)
+                    self._check_versions(holder, at, library, names)
                     yield library
-                    waiting.append((library.found.path, library.elf, passed_on))
+                    waiting.append((library.root, library.found.path, library.elf, passed_on))
                 elif required:
                     raise missing_library(names[0], at)
+
+    def _check_versions(self, root: Root, path: str, library: Library, names: Sequence[str]) -> None:
+        """A library of another root may lack what a program was built for; in one root packages see to that."""
+        if library.root is root:
+            return
+        with self._blamed(path):
+            needs = read_versions(root.place(path)).needs
+        with self._blamed(library.found.path):
+            defines = read_versions(library.root.place(library.found.path)).defines
+        lacking = sorted(version for name in names for version in needs.get(name, frozenset()) - defines)
+        if lacking and defines:
+            raise StepFailed(
+                "library-too-old",
+                f"/{path.lstrip('/')} of {root.name} needs {', '.join(lacking)} of {names[0]}, "
+                f"which that of {library.root.name} has not",
+                cause="the two are of different releases, and a ramdisk holds one library of a name",
+                hint="add the program's package to the root tree with -p, or take everything with --binaries-from host",
+            )
 
     def _interpreter(self, path: str, elf: Elf) -> Library:
         for holder in self._roots:

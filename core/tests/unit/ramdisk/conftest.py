@@ -38,9 +38,9 @@ def made(
         notes = struct.pack("<III", 4, len(text), 0x407C0C0A) + b"FDO\0" + text + bytes(-len(text) % 4)
     count = 2 + bool(interpreter) + bool(notes)
     start = 64 + 56 * count
-    dynamic_size = 16 * (len(tags) + 2)
+    dynamic_size = 16 * (len(tags) + 3)
     parts = start + dynamic_size
-    tags = [*tags, (5, parts), (0, 0)]
+    tags = [*tags, (5, parts), (10, len(strings)), (0, 0)]
     body = b"".join(struct.pack("<QQ", *tag) for tag in tags) + strings
     at = parts + len(strings)
     total = at + len(interpreter) + 1 + len(notes)

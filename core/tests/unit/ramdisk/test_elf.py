@@ -12,9 +12,12 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imagewright.ramdisk.elf import NotElf, read_elf
+from imagewright.ramdisk.elf import NotElf, read_elf, read_versions
 
 ENV = str(Path(shutil.which("env") or "/usr/bin/env").resolve())
+
+
+LIBRARIES = sorted(Path("/lib").glob("*-linux-gnu/*.so.*")) + sorted(Path("/lib64").glob("*.so.*"))
 
 
 def some_programs() -> list[str]:
@@ -40,6 +43,23 @@ def test_what_is_read_is_what_pyelftools_reads() -> None:
         assert list(elf.needed) == needed, place
         assert list(elf.runpath) == runpath, place
         assert elf.bits == bits
+
+
+def test_symbol_versions_are_those_that_pyelftools_reads() -> None:
+    libc = next(place for place in LIBRARIES if place.name == "libc.so.6")
+    defined = read_versions(str(libc)).defines
+    with libc.open("rb") as stream:
+        section = ELFFile(stream).get_section_by_name(".gnu.version_d")
+        assert defined == {next(auxiliaries).name for _, auxiliaries in section.iter_versions()}
+    assert "GLIBC_2.2.5" in defined
+    for place in some_programs():
+        with open(place, "rb") as stream:
+            section = ELFFile(stream).get_section_by_name(".gnu.version_r")
+            theirs = {
+                need.name: {one.name for one in auxiliaries if not one.entry.vna_flags & 2}
+                for need, auxiliaries in (section.iter_versions() if section is not None else ())
+            }
+        assert read_versions(place).needs == theirs, place
 
 
 def test_what_is_no_elf_file_is_none(tmp_path: Path) -> None:
@@ -70,6 +90,7 @@ def test_a_damaged_file_is_refused_or_read_and_nothing_else(tmp_path: Path, cut:
     place.write_bytes(content)
     with contextlib.suppress(NotElf):
         assert read_elf(str(place)) is not None
+        read_versions(str(place))
 
 
 def test_the_loader_of_this_machine_finds_nothing_else() -> None:

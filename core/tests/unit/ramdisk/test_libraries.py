@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from imagewright.errors import StepFailed
+from imagewright.ramdisk.elf import read_versions
 from imagewright.ramdisk.libraries import Libraries, configured_folders
 from imagewright.ramdisk.roots import Root
 
@@ -115,3 +116,18 @@ def test_libraries_that_need_each_other_end(root: Root, elf: Elf) -> None:
     write(root, "usr/lib/liba.so", elf(needed=("libb.so",)))
     write(root, "usr/lib/libb.so", elf(needed=("liba.so",)))
     assert found(root, "usr/bin/program") == ["usr/lib/liba.so", "usr/lib/libb.so"]
+
+
+def test_a_program_of_this_machine_is_refused_the_older_library_of_the_tree(root: Root) -> None:
+    env, host = str(Path(shutil.which("env") or "/usr/bin/env").resolve()), Root("", "host")
+    libc = next(one.found.path for one in Libraries([host]).of(host, env) if one.found.path.endswith("/libc.so.6"))
+    content = Path("/", libc).read_bytes()
+    write(root, libc, content)
+    assert ("tree", libc) in {(one.root.name, one.found.path) for one in Libraries([root, host]).of(host, env)}
+    needs = read_versions(env).needs["libc.so.6"]
+    newest = max(needs, key=lambda name: [int(part) for part in name.removeprefix("GLIBC_").split(".")])
+    # the same library, as it was before that version came
+    write(root, libc, content.replace(newest.encode() + b"\0", b"0" * len(newest) + b"\0"))
+    message = rf"of host needs {re.escape(newest)} of libc\.so\.6, which that of tree has not"
+    with pytest.raises(StepFailed, match=message):
+        list(Libraries([Root(root.folder, "tree"), host]).of(host, env))
