@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from imagewright.reading.commandline import command_line
 from imagewright.reading.errors import ImageUnreadable
-from imagewright.reading.versions import order
 
 from .conftest import MIB, NEW, OLD, UUID, Machine, ext4, joined, looked_at, make_machine, noise, same, taken
 
@@ -25,21 +23,6 @@ def own(tmp_path: Path) -> Machine:
 
 def line(path: Path, version: str = "") -> object:
     return looked_at(path, lambda _, system: command_line(system, system.choose(version)))
-
-
-@pytest.mark.parametrize(
-    "versions",
-    [
-        ("6.1.0-9-amd64", "6.1.0-18-amd64", "6.10.0-1-amd64"),
-        ("6.8.0-rc3", "6.8.0-rc10", "6.8.0", "6.8.1"),
-        ("0-rescue-0123", "5.14.0-362.el9.x86_64", "5.14.0-362.8.1.el9.x86_64", "5.14.0-427.el9.x86_64"),
-        ("6.1.0-18-amd64.old", "6.1.0-18-amd64"),
-        ("vmlinuz", "4.4"),
-    ],
-)
-def test_versions_have_the_order_of_their_numbers(versions: tuple[str, ...]) -> None:
-    keys = [order(version) for version in versions]
-    assert all(earlier < later for earlier, later in pairwise(keys))
 
 
 def test_all_kernels_are_listed_the_newest_first(tmp_path: Path, machine: Machine) -> None:
