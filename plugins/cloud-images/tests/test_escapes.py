@@ -66,6 +66,7 @@ def test_what_cannot_be_kept_is_named(image_kit: ImageKit, toy_tree: bytes, tmp_
     )
     built = build(image_kit, image)
     assert "not kept: owners with ids above" in built.log
+    assert "the extended attribute trusted.secret: srv/trusted" in built.manifest["facts"]["base image not kept"]
     assert "not kept: the extended attribute trusted.secret: srv/trusted" in built.log
     assert (built.owner("srv/far"), built.mode("srv/far")) == ((65534, 65534), 0o755)
     assert built.tree.get("srv/user").attributes["user.colour"] == b"\xff\x00blue"

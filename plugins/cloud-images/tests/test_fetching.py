@@ -68,6 +68,16 @@ def test_an_image_that_nothing_leads_to_goes_a_day_after_its_last_use(caller: Ca
     assert caller.kept() == [cloud.digest]
 
 
+def test_a_note_that_was_left_in_pieces_is_no_note(caller: Caller, cloud: Cloud) -> None:
+    caller.fetch(cloud)
+    (note,) = (caller.cache / "notes").iterdir()
+    note.write_text('{"address": "http')
+    (caller.cache / "notes" / "another.json").write_text("")
+    with pytest.raises(HostError, match="is not in the cache"):
+        caller.fetch(cloud, offline=True)
+    assert caller.fetch(cloud)["base image"] == f"sha256:{cloud.digest}"
+
+
 def test_an_image_that_was_damaged_in_the_cache_is_fetched_again(caller: Caller, cloud: Cloud) -> None:
     found = caller.fetch(cloud)
     (caller.cache / "images" / cloud.digest).write_bytes(b"rot")

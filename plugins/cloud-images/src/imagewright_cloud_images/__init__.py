@@ -33,6 +33,9 @@ from imagewright_cloud_images.releases import DEFAULT, KEYRING, RELEASES, folder
 BASE_IMAGE = "base image"
 """The fact that the fetching step finds: ``sha256:`` and the digest of the image that the tree is made of."""
 
+NOT_KEPT = "base image not kept"
+"""The fact that the unpacking step finds: what of the image is not in the tree, or ``nothing``."""
+
 FOUND = (BASE_IMAGE, "base image from", "base image signed by")
 
 PACKAGES = (
@@ -88,7 +91,7 @@ class _FromImage(Flavour):
     @hookimpl
     def root(self, ctx: BuildContext) -> Iterable[Step]:
         """Unpack the image and take from it what ties it to one machine."""
-        call = Call(function="imagewright_cloud_images.unpacking:unpack", needs=(BASE_IMAGE,))
+        call = Call(function="imagewright_cloud_images.unpacking:unpack", needs=(BASE_IMAGE,), finds=(NOT_KEPT,))
         return [Step(id="10-unpack", action=call, summary="unpacks the image")]
 
     @hookimpl

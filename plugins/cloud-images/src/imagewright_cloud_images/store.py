@@ -84,10 +84,7 @@ class Store:
 
     def note(self, asked_for: str) -> Note | None:
         """What was found last time."""
-        try:
-            return Note(**json.loads(self._note(asked_for).read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
+        return _read(self._note(asked_for))
 
     def write_note(self, asked_for: str, note: Note) -> None:
         """Remember it for a build that may ask nobody, and forget images that nothing leads to any more."""
@@ -98,8 +95,7 @@ class Store:
         self._tidy()
 
     def _tidy(self) -> None:
-        notes = [json.loads(path.read_text()) for path in self._notes.glob("*.json")]
-        wanted = {note.get("digest") for note in notes}
+        wanted = {note.digest for path in self._notes.glob("*.json") if (note := _read(path))}
         now = time.time()
         for image in [path for path in self._images.iterdir() if path.suffix != ".seal"]:
             seal = self._seal(image.name)
@@ -116,6 +112,14 @@ class Store:
 
     def _note(self, asked_for: str) -> Path:
         return self._notes / f"{hashlib.sha256(asked_for.encode()).hexdigest()}.json"
+
+
+def _read(path: Path) -> Note | None:
+    """A note; None if there is none, or one that a crash of the machine left in pieces."""
+    try:
+        return Note(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def digest_of_file(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,8 +25,10 @@ _SECONDS = 5.0
 """Between two lines of progress."""
 
 
-def unpack(ctx: CallContext) -> None:
+def unpack(ctx: CallContext) -> Mapping[str, str]:
     """Unpack the image that the fact ``base image`` names into ``ctx.target_root``, and tidy the tree.
+
+    Returns the fact ``base image not kept``: what of the image is not in the tree.
 
     Raises StepFailed if it is damaged, of a kind that is not read, leads out of the tree, or holds no system that is
     handled here; HostError if squashfs is to be read and unsquashfs is not there.
@@ -37,6 +39,7 @@ def unpack(ctx: CallContext) -> None:
     digest = ctx.facts["base image"].removeprefix("sha256:")
     image = ctx.cache / "images" / digest
     writer = Writer()
+    unread: list[str] = []
     with ExitStack() as stack, _readable():
         with image.open("rb") as file:
             head = file.read(1024)
@@ -53,17 +56,20 @@ def unpack(ctx: CallContext) -> None:
                 writer.lost["device nodes, which a running machine makes itself"] = list(devices)
             _enter(root)
         else:
-            found = _members(image, head, ctx, stack)
+            found = _members(image, head, ctx, stack, unread)
             # from here on no name of the image can mean a file of the host
             _enter(root)
             _write(found, writer, ctx)
-    for loss in writer.losses():
-        ctx.report(loss)
+    losses = (*writer.losses(), *unread)
+    for loss in losses:
+        ctx.report(f"not kept: {loss}")
     _check_system()
     tidy(ctx.report)
+    return {"base image not kept": "; ".join(losses) or "nothing"}
 
 
-def _members(image: Path, head: bytes, ctx: CallContext, stack: ExitStack) -> Iterator[Member]:
+def _members(image: Path, head: bytes, ctx: CallContext, stack: ExitStack, unread: list[str]) -> Iterator[Member]:
+    """The members of an image; ``unread`` takes what is known not to be among them."""
     how = tars.compression(head)
     if how:
         return tars.members(tars.opened(stack.enter_context(image.open("rb")), how))
@@ -76,8 +82,7 @@ def _members(image: Path, head: bytes, ctx: CallContext, stack: ExitStack) -> It
     ctx.report(f"the root tree is in {root.volume.name} ({root.tree.type})")
     for folder, tree in root.mounts:
         ctx.report(f"{folder} is a filesystem of its own ({tree.type}); it becomes part of the root tree")
-    for sentence in (*root.unread, *root.tree.notes):
-        ctx.report(f"not kept: {sentence}")
+    unread += [*root.unread, *root.tree.notes]
     return disks.members(root)
 
 

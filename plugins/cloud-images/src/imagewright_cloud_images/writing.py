@@ -64,7 +64,7 @@ class Writer:
         """What could not be kept, as sentences without a period."""
         for reason, paths in self.lost.items():
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-            yield f"not kept: {reason}: {', '.join(paths[:3])}{more}"
+            yield f"{reason}: {', '.join(paths[:3])}{more}"
 
     def _folder(self, path: str, member: Member) -> None:
         if os.path.islink(path) and os.path.isdir(path):
