@@ -5,31 +5,26 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from imagewright.ramdisk.moduleindex import subset
 from imagewright.ramdisk.roots import Root
 
 FOLDERS = ("usr/lib/modules", "lib/modules")
 
-INDEXES = (
-    "modules.alias",
-    "modules.alias.bin",
+WHOLE = (
     "modules.builtin",
     "modules.builtin.alias.bin",
     "modules.builtin.bin",
     "modules.builtin.modinfo",
-    "modules.dep",
-    "modules.dep.bin",
     "modules.devname",
     "modules.order",
     "modules.softdep",
-    "modules.symbols",
-    "modules.symbols.bin",
     "modules.weakdep",
 )
-"""What depmod(8) wrote. libkmod reads the .bin files and nothing else."""
+"""Of what depmod(8) wrote, the files that a ramdisk holds as they are."""
 
 STANDARD = (
     # disks and what they hang on
@@ -121,7 +116,8 @@ class KernelModules:
         self._folder = folder
         self._needs: dict[str, tuple[str, ...]] = {}
         self._files: dict[str, str] = {}
-        for line in root.text(f"{folder}/modules.dep").splitlines():
+        self._text = root.text(f"{folder}/modules.dep")
+        for line in self._text.splitlines():
             path, _, needs = line.partition(":")
             self._needs[path] = tuple(needs.split())
             self._files[module_name(path)] = path
@@ -156,6 +152,13 @@ class KernelModules:
             builtin=tuple(builtin),
             missing={name: tuple(askers) for name, askers in missing.items()},
         )
+
+    def indexes(self, files: Collection[str]) -> dict[str, bytes]:
+        """The indexes of depmod for the files that a ramdisk holds, by name."""
+        texts = {name: self._root.text(f"{self._folder}/{name}") for name in ("modules.alias", "modules.symbols")}
+        texts = {name: text for name, text in texts.items() if text}
+        texts["modules.dep"] = self._text
+        return subset(texts, files, {path: name for name, path in self._files.items()})
 
     def _named(self, name: str) -> tuple[str, ...] | None:
         """The files of a name; none if it is built in, None if there is nothing of the name."""

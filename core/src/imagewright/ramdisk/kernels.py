@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagewright.errors import StepFailed
+from imagewright.ramdisk.archive import Member
 from imagewright.ramdisk.contents import CORE, Contents
 from imagewright.ramdisk.firmware import Firmware, asked_for
-from imagewright.ramdisk.kernelmodules import INDEXES, STANDARD, KernelModules, Selected, folder_of, versions
+from imagewright.ramdisk.kernelmodules import STANDARD, WHOLE, KernelModules, Selected, folder_of, versions
 from imagewright.ramdisk.roots import Found, Root
 from imagewright.reading.versions import order
 
@@ -83,13 +84,16 @@ def put_kernel(contents: Contents, source: KernelSource, wanted: Iterable[tuple[
             cause=f"modules are there for: {', '.join(versions(root)) or 'no kernel'}",
             hint=OTHERS,
         )
-    selected = KernelModules(root, folder).select([*((name, CORE, True) for name in STANDARD), *wanted])
+    modules = KernelModules(root, folder)
+    selected = modules.select([*((name, CORE, True) for name in STANDARD), *wanted])
     if selected.missing:
         raise _missing(selected, version, root)
     top = f"usr/lib/modules/{version}"
     for path, asked in selected.files.items():
         _put_file(contents, root, f"{folder}/{path}", f"{top}/{path}", asked)
-    for name in INDEXES:
+    for name, content in modules.indexes(selected.files.keys()).items():
+        contents.put(Member(path=f"{top}/{name}", content=content), origin=root.name)
+    for name in WHOLE:
         if (found := root.find(f"{folder}/{name}")) is not None and found.is_file:
             _put_file(contents, root, found.path, f"{top}/{name}", (CORE,))
     names, firmware, lacking = _put_firmware(contents, source, folder, selected)
