@@ -32,7 +32,8 @@ def noted(cache: Path, version: str) -> dict[str, Asked]:
 def note(cache: Path, version: str, asked: Mapping[str, Any]) -> None:
     """Keep notes, beside those that are there. A cache that takes none is no reason to fail."""
     before = noted(cache, version)
-    now = {**before, **asked_of(asked)}
+    # a file of an image has no moment, and could be anything of its size
+    now = {**before, **{path: one for path, one in asked_of(asked).items() if one[1]}}
     if now == before:
         return
     place = _place(cache, version)

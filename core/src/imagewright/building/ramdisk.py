@@ -20,7 +20,6 @@ from imagewright.building.artefacts import finished, publish
 from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
-from imagewright.building.imageroots import image_kernel
 from imagewright.building.manifest import write_manifest, write_sums
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
 from imagewright.building.ramdiskstaging import stage_given
@@ -33,7 +32,7 @@ from imagewright.planning.ramdisks import PlannedRamdisk, PlannedTree, plan_ramd
 from imagewright.ramdisk import making, udev
 from imagewright.ramdisk.executables import Wanted, missing
 from imagewright.ramdisk.kernelmodules import versions
-from imagewright.ramdisk.kernels import Asked, asked_of, newest
+from imagewright.ramdisk.kernels import Asked, KernelSource, asked_of, newest
 from imagewright.ramdisk.making import Recipe, RootPlace
 from imagewright.ramdisk.packages import PACKAGES
 from imagewright.ramdisk.roots import Root
@@ -245,8 +244,12 @@ def _kernel(shop: _Shop) -> _Kernel:
     if request.module_root is not None:
         return _host_kernel(shop, Root(str(request.module_root), str(request.module_root)), version)
     if request.kernel_image is not None:
+        # what reads images costs more than all of a ramdisk that needs none
+        from imagewright.building.imageroots import image_kernel
+
         with image_kernel(request.kernel_image, version) as found:
-            staged = stage_kernel(found.root, found.version, _modules(shop), shop.folder / "kernel", image=found.image)
+            source = KernelSource(root=found.root, version=found.version, image=found.image)
+            staged = stage_kernel(source, _modules(shop), shop.folder / "kernel")
         return _staged_kernel(shop, staged)
     if shop.planned.kernel_tree is not None:
         return _staged_kernel(shop, _kernel_of_tree(shop, shop.planned.kernel_tree))
@@ -275,7 +278,8 @@ def _host_kernel(shop: _Shop, root: Root, version: str) -> _Kernel:
     if shop.building is None:
         return _Kernel(place=RootPlace(folder=root.folder, name=root.name), version=chosen)
     try:
-        staged = stage_kernel(root, chosen, _modules(shop), shop.folder / "kernel")
+        source = KernelSource(root=root, version=chosen, known=noted(shop.request.image.cache_dir, chosen))
+        staged = stage_kernel(source, _modules(shop), shop.folder / "kernel")
     except PermissionError as error:
         raise HostError(
             "kernel-unreadable",

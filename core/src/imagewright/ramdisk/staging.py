@@ -61,26 +61,18 @@ def stage_host(wanted: Iterable[Wanted], folder: Path, folders: Sequence[str]) -
         _write(contents, folder, HOST)
 
 
-def stage_kernel(
-    root: Root, version: str, wanted: Iterable[tuple[str, str, bool]], folder: Path, *, image: str = ""
-) -> StagedKernel:
-    """Copy a kernel with the modules that are wanted and their firmware. Raises StepFailed.
-
-    ``image`` is the path of its file, if that is not where it usually is.
-    """
+def stage_kernel(source: KernelSource, wanted: Iterable[tuple[str, str, bool]], folder: Path) -> StagedKernel:
+    """Copy a kernel with the modules that are wanted and their firmware. Raises StepFailed, PermissionError."""
+    root, version = source.root, source.version
     contents = Contents()
-    kernel = put_kernel(contents, KernelSource(root=root, version=version, image=image), wanted)
+    kernel = put_kernel(contents, source, wanted)
     contents.put(root.member(kernel.image, f"boot/vmlinuz-{version}", 0o644), origin=root.name)
     folder.mkdir(mode=0o755)
     _write(contents, folder, root.name)
-    # the copies are of another moment
-    copies = Root(str(folder), root.name)
-    asked = {}
-    for path, (_, _, names) in kernel.asked.items():
-        found = copies.find(f"usr/lib/modules/{version}/{path}")
-        if found is not None:
-            asked[path] = (found.size, found.moment, names)
-    return StagedKernel(version=version, name=root.name, asked=asked)
+    # what is known of the modules is known of their copies
+    for path, (_, moment, _) in kernel.asked.items():
+        os.utime(folder / "usr/lib/modules" / version / path, (moment, moment))
+    return StagedKernel(version=version, name=root.name, asked=kernel.asked)
 
 
 def stage_kernel_of_tree(
@@ -89,7 +81,7 @@ def stage_kernel_of_tree(
     """The same for the tree at ``target``, called as mapped root; no ``version`` means the newest."""
     root = Root(target, name)
     modules = [(str(one[0]), str(one[1]), bool(one[2])) for one in wanted]
-    staged = stage_kernel(root, version or newest(root), modules, Path(folder))
+    staged = stage_kernel(KernelSource(root=root, version=version or newest(root)), modules, Path(folder))
     return {"version": staged.version, "name": staged.name, "asked": dict(staged.asked)}
 
 

@@ -12,6 +12,7 @@ from imagewright.ramdisk.contents import Contents
 from imagewright.ramdisk.kernelmodules import KernelModules, module_name, versions
 from imagewright.ramdisk.kernels import KernelSource, newest, put_kernel
 from imagewright.ramdisk.roots import Root
+from imagewright.ramdisk.staging import stage_kernel
 
 VERSION = "6.1.0-18-amd64"
 FOLDER = f"usr/lib/modules/{VERSION}"
@@ -129,6 +130,26 @@ def test_firmware_comes_with_the_modules_that_name_it_however_either_is_compress
     assert held["usr/lib/firmware/isci/isci_1.bin"].asked == ("imagewright", "disks")
     assert put.report["firmware_missing"] == ["gone.bin"]
     assert put.report["firmware"]["usr/lib/firmware/libsas.bin"] == ["kernel/drivers/scsi/libsas.ko"]
+
+
+def test_a_copy_is_a_root_of_which_is_known_what_was_read(root: Root, tmp_path: Path) -> None:
+    firmware(root, "kernel/drivers/scsi/isci.ko.zst", "isci.bin")
+    top = Path(root.folder, "usr/lib/firmware")
+    top.mkdir(parents=True)
+    (top / "isci.bin").write_bytes(b"1")
+    staged = stage_kernel(KernelSource(root=root, version=VERSION), [("isci", "disks", False)], tmp_path / "copy")
+    copy = Root(str(tmp_path / "copy"), "copy")
+    assert staged.asked["kernel/drivers/scsi/isci.ko.zst"][2] == ("isci.bin",)
+    # nobody reads it again: what is known is taken, right or wrong
+    known = {path: (size, moment, ("other.bin",)) for path, (size, moment, _) in staged.asked.items()}
+    again = put_kernel(Contents(), KernelSource(root=copy, version=VERSION, known=known), [("isci", "disks", False)])
+    assert again.report["firmware_missing"] == ["other.bin"]
+    Path(copy.place(f"{FOLDER}/kernel/drivers/scsi/isci.ko.zst")).write_bytes(
+        zstandard.compress(b"\0firmware=isci.bin\0")
+    )
+    changed = Root(copy.folder, "copy")
+    read = put_kernel(Contents(), KernelSource(root=changed, version=VERSION, known=known), [("isci", "disks", False)])
+    assert list(read.report["firmware"]) == ["usr/lib/firmware/isci.bin"]
 
 
 @pytest.mark.parametrize("module", ["isci.ko.zst", "../net/ethernet/mellanox/mlx4/mlx4_core.ko.xz"])
