@@ -1,9 +1,9 @@
 """What ``ramdisk-image-create`` costs beside ``update-initramfs`` in a chroot, and beside a floor made by hand.
 
-``python benchmarks/ramdisk.py FLAVOUR...`` makes a ramdisk of these flavours from a warm tree, and ``update-initramfs``
-makes the tree's own in the same tree. The floor is a Python function that reads the very files that the ramdisk holds, by a
-list, and writes cpio's newc through zstd: nobody resolves anything. All run in turn; the best of the runs counts, in
-wall time. Beyond the bounds it exits with 1.
+``python benchmarks/ramdisk.py FLAVOUR...`` makes a ramdisk of these flavours from a warm tree; ``update-initramfs``
+makes the tree's own in the same tree. The floor is a Python function that reads the very files that the ramdisk holds,
+by a list, and writes cpio's newc through zstd: nobody resolves anything. All run in turn; the best of the runs counts,
+in wall time. Beyond the bounds it exits with 1.
 """
 
 from __future__ import annotations
