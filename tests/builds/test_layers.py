@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,9 +92,11 @@ def listed(built: Built) -> list[tuple[object, ...]]:
 def test_nothing_runs_where_nothing_changed(kit: ImageKit) -> None:
     first = kit.build("steps")
     assert "install/30-three" in ran(first)
+    before = first.path("tar").read_bytes()
+    forget_images(kit)
     second = kit.build("steps")
     assert ran(second) == []
-    assert first.path("tar").read_bytes() == second.path("tar").read_bytes()
+    assert second.path("tar").read_bytes() == before
     assert second.manifest["facts"] == first.manifest["facts"]
     assert second.manifest["kernel"] == first.manifest["kernel"] == "1.0-toy"
     assert second.manifest["source_date_epoch"] == first.manifest["source_date_epoch"]
@@ -142,6 +145,7 @@ def test_a_resumed_tree_is_the_same_as_a_fresh_one_in_everything(kit: ImageKit) 
     )
     fresh = kit.build("hard", no_cache=True)
     kit.build("hard")
+    forget_images(kit)
     resumed = kit.build("hard")
     assert ran(resumed) == []
     assert listed(resumed) == listed(fresh)
@@ -174,6 +178,7 @@ def test_attributes_and_links_of_files_outlive_the_cache(kit: ImageKit) -> None:
     )
     fresh = kit.build("attributes", no_cache=True)
     kit.build("attributes")
+    forget_images(kit)
     resumed = kit.build("attributes")
     assert ran(resumed) == []
     entry = next(row for row in listed(resumed) if str(row[0]).endswith("srv/capable"))
@@ -294,7 +299,13 @@ def test_the_label_of_the_disk_costs_no_step_before_finalise(kit: ImageKit) -> N
     assert ran(kit.build("steps", root_label="other")) == ["finalise/40-four", "cleanup/90-toypm"]
 
 
+def forget_images(kit: ImageKit) -> None:
+    """Have the next build look at its layers, although it would write the same files."""
+    shutil.rmtree(kit.cache / "images")
+
+
 def damaged(kit: ImageKit, step: str, damage: Callable[[Path], None]) -> None:
+    forget_images(kit)
     damage(layers(kit)[step] / "tree")
 
 
@@ -325,6 +336,7 @@ def test_a_layer_that_a_crash_of_the_machine_may_have_cut_is_not_used(kit: Image
     for folder in layers(kit).values():
         record = folder / "layer.json"
         record.write_text(json.dumps(json.loads(record.read_text()) | {"boot": "another run of the kernel"}))
+    forget_images(kit)
     assert ran(kit.build("steps")) == []  # they are known to be on the disk
     (layers(kit)["install/20-two"] / "synced").unlink()
     assert ran(kit.build("steps"))[0] == "install/20-two"
@@ -515,3 +527,53 @@ def test_the_command_shows_statuses_and_reasons(kit: ImageKit) -> None:
     shown = kit.command("disk-image-create", *arguments).stdout
     assert "install/10-one" in shown
     assert "runs: changed: files beside it" in shown
+
+
+def artefacts_cached(built: Built) -> bool:
+    return any(
+        isinstance(event, StepFinished) and event.phase == "artefacts" and event.status == "cached"
+        for event in built.events
+    )
+
+
+def test_where_nothing_changed_the_image_itself_is_copied(kit: ImageKit) -> None:
+    first = kit.build("steps", types=("tar", "raw"), image_size=64 * 2**20)
+    contents = {path.name: path.read_bytes() for path in first.paths}
+    for path in first.paths:
+        path.unlink()
+    begun = time.monotonic()
+    second = kit.build("steps", types=("tar", "raw"), image_size=64 * 2**20)
+    assert time.monotonic() - begun < first.seconds
+    assert artefacts_cached(second)
+    assert {path.name: path.read_bytes() for path in second.paths} == contents
+    assert second.paths == first.paths
+    assert second.manifest == first.manifest
+    assert all(path.stat().st_nlink == 1 for path in second.paths)
+    raw = second.path("raw").stat()
+    assert raw.st_blocks * 512 < raw.st_size
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"image_size": 64 * 2**20}, {"root_label": "other"}, {"no_cache": True}, {"refresh": True}, {"output": "other"}],
+)
+def test_an_image_is_copied_for_the_same_request_alone(kit: ImageKit, options: dict[str, object]) -> None:
+    kit.build("steps")
+    assert artefacts_cached(kit.build("steps"))
+    assert not artefacts_cached(kit.build("steps", **options))
+
+
+def test_a_kept_image_that_was_touched_is_not_copied(kit: ImageKit) -> None:
+    before = kit.build("steps").path("tar").read_bytes()
+    (kept,) = (kit.cache / "images").glob("*/image.tar")
+    with kept.open("r+b") as stream:
+        stream.write(b"x")
+    built = kit.build("steps")
+    assert not artefacts_cached(built)
+    assert built.path("tar").read_bytes() == before
+
+
+def test_no_image_is_copied_where_the_callers_data_may_differ(kit: ImageKit) -> None:
+    kit.flavour("bringer", {"extra-data.d/10-bring": SH + 'echo x >"$TMP_HOOKS_PATH/brought"\n'})
+    kit.build("bringer")
+    assert not artefacts_cached(kit.build("bringer"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from imagewright.building.identifiers import identifiers_known
 from imagewright.building.manifest import manifest_of, write_manifest, write_sums
 from imagewright.building.running import run_on_disk
 from imagewright.building.state import Building
+from imagewright.building.unchanged import again, image_key, keep_image
 from imagewright.discovery import load_output
 from imagewright.disk.assembly import layout_json
 from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
@@ -54,10 +56,19 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     prepared = prepare(request)
     source_date_epoch(request.environment)
     check_host(request, prepared, work_parent(request))
+    if paths := again(request, prepared, monitor, log=log):
+        result = _as_before(paths, begun)
+        monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
+        return result
     with opened(request, prepared, monitor, log=log, preload=PRELOAD) as building:
         result = _build(building, begun)
     monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
     return result
+
+
+def _as_before(paths: tuple[Path, ...], begun: float) -> BuildResult:
+    manifest = next(path for path in paths if path.name.endswith(".manifest.json"))
+    return BuildResult(paths=paths, manifest=json.loads(manifest.read_text()), seconds=time.monotonic() - begun)
 
 
 def _build(building: Building, begun: float) -> BuildResult:
@@ -76,14 +87,22 @@ def _build(building: Building, begun: float) -> BuildResult:
     grow(building)
     with suppress(OSError):
         remember_plan(building.request.cache_dir, building.prepared, building.facts)
-    version = _name_and_check(building)
+    key = image_key(building.request, building.prepared, building.top)
+    version, opened_up = _name_and_check(building)
     listed = packages.installed(building, plan.steps[0])
     disk, size = _lay_disk(building, bounds)
-    return _write_artefacts(building, version=version, size=size, disk=disk, listed=listed, begun=begun)
+    result = _write_artefacts(building, version=version, size=size, disk=disk, listed=listed, begun=begun)
+    # what was warned of is to be warned of again
+    if key and not opened_up:
+        keep_image(building.request.cache_dir, key, result.paths)
+    return result
 
 
-def _name_and_check(building: Building) -> str:
-    """Give the image its name and version, and refuse to go on with a tree that is tied to one machine."""
+def _name_and_check(building: Building) -> tuple[str, list[str]]:
+    """Give the image its name and version, and refuse to go on with a tree that is tied to one machine.
+
+    Returns the version and what was warned of: accounts that a password opens.
+    """
     version = time.strftime("%Y%m%d", time.gmtime(building.epoch)) + "-" + building.prepared.plan.digest[:8]
     layer = f"{len(building.layers):03}"
     building.sandbox.call(
@@ -105,9 +124,10 @@ def _name_and_check(building: Building) -> str:
             hint="remove it in the phase cleanup; what machines need of their own they make at their first boot",
         )
     building.fact("blank slate", "yes")
-    for sentence in _look(building, "open_accounts"):
+    open_accounts = _look(building, "open_accounts")
+    for sentence in open_accounts:
         building.monitor.handle(Notice(message=f"in the image, {sentence}", level="warning"))
-    return version
+    return version, open_accounts
 
 
 def _look(building: Building, function: str) -> list[str]:

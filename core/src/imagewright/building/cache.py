@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagewright.building.layerkeys import mapping_name
+from imagewright.building.unchanged import leave_room
 from imagewright.building.workfolder import work_folder
 from imagewright.errors import HostError
 from imagewright.layers import locks
@@ -24,6 +25,7 @@ class Pruned:
     gone: tuple[KeptLayer, ...]
     in_use: tuple[KeptLayer, ...]
     left: tuple[KeptLayer, ...]
+    images: int  # how many kept images went, to which the same bounds apply
 
 
 def store_folder(cache_dir: Path) -> Path:
@@ -43,7 +45,8 @@ def prune(cache_dir: Path, *, most: int | None, oldest: float | None) -> Pruned:
     if oldest is not None:
         forget_answers(folder, oldest)
     gone, in_use = _remove(cache_dir, going)
-    return Pruned(gone=gone, in_use=in_use, left=kept_layers(folder))
+    images = leave_room(cache_dir, most=most, oldest=oldest)
+    return Pruned(gone=gone, in_use=in_use, left=kept_layers(folder), images=images)
 
 
 def verify(cache_dir: Path, tell: Callable[[KeptLayer, bool], None]) -> tuple[KeptLayer, ...]:

@@ -36,7 +36,7 @@ class Prospect:
 
 def forecast(request: Request, prepared: Prepared) -> dict[str, Prospect]:
     """The prospect of every step by its name, as of now. Raises UsageError for a bad SOURCE_DATE_EPOCH."""
-    return _Forecast(request, prepared).all()
+    return Forecast(request, prepared).all()
 
 
 def remember_plan(cache_dir: Path, prepared: Prepared, facts: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ def _name(prepared: Prepared) -> str:
     return f"{digest_of(prepared.context.image_name)[:16]}.json"
 
 
-class _Forecast:
+class Forecast:
     """The walk through a plan, as a build makes it."""
 
     def __init__(self, request: Request, prepared: Prepared) -> None:
@@ -67,10 +67,18 @@ class _Forecast:
         self._fixed = epoch is not None
         self._epoch = EARLIEST if epoch is None else epoch
         self._below = ""
+        self.oldest = 0.0
+        """Seconds since the oldest answer that was taken was given."""
         self._decided_by = ""  # the step whose finding must be waited for
         self._runs = ""  # the first step that is sure to run
 
+    @property
+    def top(self) -> str:
+        """The identity of the topmost layer that was found, once all steps have been looked at."""
+        return self._below
+
     def all(self) -> dict[str, Prospect]:
+        """The prospect of every step, by its name."""
         found = {}
         for phase in Phase:
             for planned in self._prepared.plan.of(phase):
@@ -137,6 +145,7 @@ class _Forecast:
         return ""
 
     def _learn(self, answer: Answer) -> None:
+        self.oldest = max(self.oldest, answer.age)
         self._facts |= answer.facts
         dated = answer.facts.get(DATED, "")
         if dated.isdecimal() and not self._fixed:

@@ -31,17 +31,10 @@ RESERVE = 64 * 2**20
 
 def check_host(request: Request, prepared: Prepared, work: Path) -> None:
     """Raise HostError for the first thing that this host lacks for this plan."""
-    needed: list[str] = ["tar", "cp"]
-    for kind in request.types:
-        needed.extend(load_output(kind).tools)
-    if any(load_output(kind).needs == "raw" for kind in request.types):
-        layout = layout_of(prepared)
-        needed.extend(tools_needed(layout, layout.boot_loader if layout else ""))
-        if request.image_size is not None:
-            check_requested(request.image_size, layout_overhead(layout) + ext4.SMALLEST)
-    for flavour in prepared.plan.flavours:
-        needed.extend(flavour.programs)
-    absent = missing(tuple(dict.fromkeys(needed)))
+    layout = layout_of(prepared)
+    if request.image_size is not None and any(load_output(kind).needs == "raw" for kind in request.types):
+        check_requested(request.image_size, layout_overhead(layout) + ext4.SMALLEST)
+    absent = missing(programs_needed(request, prepared))
     if absent:
         packages = " ".join(sorted({tool.package for tool in absent if tool.package}))
         raise HostError(
@@ -55,6 +48,19 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
     check_room(prepared, work)
     suffixes = [load_output(kind).suffix for kind in request.types]
     check_writable(request.output, (*suffixes, ".manifest.json", ".sha256"))
+
+
+def programs_needed(request: Request, prepared: Prepared) -> tuple[str, ...]:
+    """The host's programs that the build needs, each once."""
+    needed: list[str] = ["tar", "cp"]
+    for kind in request.types:
+        needed.extend(load_output(kind).tools)
+    if any(load_output(kind).needs == "raw" for kind in request.types):
+        layout = layout_of(prepared)
+        needed.extend(tools_needed(layout, layout.boot_loader if layout else ""))
+    for flavour in prepared.plan.flavours:
+        needed.extend(flavour.programs)
+    return tuple(dict.fromkeys(needed))
 
 
 def layout_of(prepared: Prepared) -> Layout | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from imagewright.building.layerkeys import layer_key, question_key
 from imagewright.building.packages import DATED
 from imagewright.building.state import Building
-from imagewright.events import Notice
+from imagewright.events import Monitor, Notice
 from imagewright.layers.pruning import MOST, OLDEST, doomed, forget_answers, kept_layers, take_away
 from imagewright.layers.record import LayerRecord
 from imagewright.layers.store import TREE, Answer, Store, boot, salt_of
@@ -60,7 +60,9 @@ class Keeping:
             store.settle()
             raise
         store.settle()
-        keeping._tell_of_age()
+        tell_of_age(building.monitor, keeping._oldest)
+        if building.layers[-1].startswith(kept("")):
+            building.top = keeping._below
         keeping._leave_room()
 
     def begin(self, planned: PlannedStep) -> None:
@@ -237,13 +239,15 @@ class Keeping:
                 take_away(doomed(kept_layers(folder), most=MOST, oldest=OLDEST), aside)
                 forget_answers(folder, OLDEST)
 
-    def _tell_of_age(self) -> None:
-        if self._oldest > ASKED_AGAIN_AFTER:
-            message = f"offline: the sources were asked {told_age(self._oldest)} ago"
-            self._building.monitor.handle(Notice(message=message, level="warning"))
-        elif self._oldest:
-            message = f"the sources were asked {told_age(self._oldest)} ago; --refresh asks them again"
-            self._building.monitor.handle(Notice(message=message))
+
+def tell_of_age(monitor: Monitor, oldest: float) -> None:
+    """Say how old the oldest answer is that a build took, in seconds; 0 for none."""
+    if oldest > ASKED_AGAIN_AFTER:
+        message = f"offline: the sources were asked {told_age(oldest)} ago"
+        monitor.handle(Notice(message=message, level="warning"))
+    elif oldest:
+        message = f"the sources were asked {told_age(oldest)} ago; --refresh asks them again"
+        monitor.handle(Notice(message=message))
 
 
 def told_age(seconds: float) -> str:

@@ -35,6 +35,7 @@ NOT_IN_LAYERS = frozenset(
         "ramdiskmanifest.py",
         "ramdiskstaging.py",
         "state.py",
+        "unchanged.py",
         "workfolder.py",
     }
 )
@@ -62,7 +63,9 @@ def layer_key(
             known[name] = facts[name]
         else:
             return None
-    return digest_of("layer", FORMAT, core_digest(), _tools(prepared.package_manager), planned.key, known, epoch)
+    # a changed core must not find layers of the old
+    code = core_digest("imagewright.building", "imagewright.sandbox", without=NOT_IN_LAYERS)
+    return digest_of("layer", FORMAT, code, _tools(prepared.package_manager), planned.key, known, epoch)
 
 
 def question_key(prepared: Prepared, planned: PlannedStep, before: str) -> str:
@@ -88,19 +91,19 @@ def _tools(manager: PackageManager) -> str:
 
 
 @cache
-def core_digest() -> str:
-    """The digest of the core's code that makes layers: a changed one must not find layers of the old."""
+def core_digest(*packages: str, without: frozenset[str] = frozenset()) -> str:
+    """The digest of the files of some packages of the core, but for the files of these names."""
     digest = hashlib.sha256()
-    for package in ("imagewright.building", "imagewright.sandbox"):
-        _add(digest, resources.files(package), package)
+    for package in packages:
+        _add(digest, resources.files(package), package, without)
     return digest.hexdigest()
 
 
-def _add(digest: hashlib._Hash, folder: Traversable, name: str) -> None:
+def _add(digest: hashlib._Hash, folder: Traversable, name: str, without: frozenset[str]) -> None:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             if entry.name != "__pycache__":
-                _add(digest, entry, f"{name}/{entry.name}")
-        elif entry.name not in NOT_IN_LAYERS:
+                _add(digest, entry, f"{name}/{entry.name}", without)
+        elif entry.name not in without:
             digest.update(f"{name}/{entry.name}\0".encode())
             digest.update(hashlib.sha256(entry.read_bytes()).digest())

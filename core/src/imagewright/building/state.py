@@ -49,6 +49,7 @@ class Building:
     tools: tuple[str, ...] = ()  # layers below the tree that never reach the image
     facts: dict[str, str] = field(default_factory=dict)
     kept: Path | None = None  # the folder of kept layers; None: neither are any found nor kept
+    top: str = ""  # the identity of the finished tree's topmost layer, if it is kept
     closing: ExitStack = field(default_factory=ExitStack)  # what is let go when the stack is not needed any more
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
 

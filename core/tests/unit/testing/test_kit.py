@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -88,7 +90,8 @@ def test_an_image_of_another_operating_system_is_built_once_and_kept_while_nothi
     script = folder / "rootlet/root.d/10-root"
     script.parent.mkdir(parents=True)
     (folder / "rootlet/flavour.toml").write_text('provides = ["operating-system"]\n')
-    for word in ("one", "two"):
+    # words that no earlier run of the test can have left in the cache
+    for word in (f"one {tmp_path.name} {os.getpid()} {time.time()}", f"two {time.time()}"):
         script.write_text(f'#!/bin/sh\nset -eu\nmkdir "$TARGET_ROOT/etc"\necho {word} >"$TARGET_ROOT/etc/word"\n')
         script.chmod(0o755)
         options = {"operating_system": "", "skip_base": True, "flavour_path": (folder,), "types": "tar"}

@@ -45,12 +45,14 @@ def prune(invocation: Invocation) -> None:
             {
                 "removed": [_document(one) for one in done.gone],
                 "in_use": [_document(one) for one in done.in_use],
+                "images": done.images,
                 "freed": freed,
                 "left": sum(one.size for one in done.left),
             }
         )
         return
-    sys.stdout.write(f"removed {_count(done.gone)}, {_size(freed)}\n")
+    images = f"; {done.images} kept {'image' if done.images == 1 else 'images'}" if done.images else ""
+    sys.stdout.write(f"removed {_count(done.gone)}, {_size(freed)}{images}\n")
     if done.in_use:
         sys.stdout.write(f"{_count(done.in_use)} stay: a running build uses them\n")
     sys.stdout.write(f"left: {_count(done.left)}, {_size(sum(one.size for one in done.left))}\n")
