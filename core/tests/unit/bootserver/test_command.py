@@ -38,6 +38,7 @@ def ended(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
         (("--image", "web.raw", "--keys", "bad"), "line 2 of bad has not the form `ID KEY`"),
         (("--image", "web.raw", "--keys", "twice"), "line 2 of twice has the id 17 again"),
         (("--image", "web.raw", "--keys", "keys", "--chap-user", "anna"), "belong together"),
+        (("--image", "web.zst", "--keys", "keys"), "web.zst is compressed, and would come to the disks as it is"),
         (("--image", "web.raw", "--listen", "localhost:1"), "it must have the form ADDRESS:PORT"),
         (("--image", "web.raw", "--listen", "192.0.2.77:1"), "the boot server cannot listen at 192.0.2.77:1"),
         (("--image", "web.raw", "--connect-to", "192.0.2.7"), "it must have the form ADDRESS:PORT=ADDRESS:PORT"),
@@ -45,6 +46,7 @@ def ended(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
 )
 def test_what_cannot_be_served_is_one_clear_error(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
     write_disk(tmp_path / "web.raw", 4)
+    (tmp_path / "web.zst").write_bytes(b"\x28\xb5\x2f\xfd and more")
     (tmp_path / "keys").write_text("# deployments\n17 abc\n\n")
     (tmp_path / "bad").write_text("17 abc\n18 two words\n")
     (tmp_path / "twice").write_text("17 abc\n17 abd\n")

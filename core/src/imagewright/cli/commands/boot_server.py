@@ -22,6 +22,9 @@ from imagewright.errors import HostError, UsageError
 
 EVERYWHERE = Endpoint(address="0.0.0.0", port=PORT)  # noqa: S104 - machines come from every network of this host
 
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""How a zstd frame begins (RFC 8878)."""
+
 
 def run(invocation: Invocation) -> None:
     """Serve until interrupted, or once. Raises DeploymentFailed if what was served once went wrong."""
@@ -64,6 +67,13 @@ def _order(values: Mapping[str, object], image: Path | None, folder: Path) -> Or
         raise UsageError(
             "no-image", "`--keys` is for writing an image, and none was named", hint="name it: --image FILE"
         )
+    with image.open("rb") as stream:
+        if stream.read(4) == ZSTD:
+            raise UsageError(
+                "compressed-image",
+                f"{image} is compressed, and would come to the disks as it is",
+                hint=f"unpack it first: `zstd -d {image}`",
+            )
     initiator.check_host()
     connect_to = values["connect-to"]
     assert isinstance(connect_to, tuple)
