@@ -1,92 +1,30 @@
-"""Layers that are kept: what is run again and what is found, and that a tree of found layers is the tree itself."""
+"""Layers that are kept: what runs again and what is found, and that a tree of found layers is the tree itself."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tarfile
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from imagewright.building.layerkeys import mapping_name
 from imagewright.errors import UsageError
-from imagewright.events import Notice, StepFinished
-from imagewright.sandbox import Sandbox
-from imagewright.sandbox.mapping import mapping_of_caller
-from imagewright.testing.built import Built
 from imagewright.testing.kit import ImageKit
 
-SH = "#!/bin/sh\nset -eu\n"
-
-STEPS = {
-    "install.d/10-one": SH + "mkdir -p /srv/box/inner\necho one >/srv/one\necho x >/srv/box/inner/file\n",
-    "install.d/20-two": SH + "echo two >/srv/two\n",
-    "install.d/30-three": SH + 'cat "$(dirname "$0")/word" >/srv/three\n',
-    "install.d/word": "first",
-    "finalise.d/40-four": SH + 'echo "$IMAGE_ROOT_UUID" >/srv/four\n',
-}
+from .layers_kit import (
+    SH,
+    STEPS,
+    age_answers,
+    forget_images,
+    layers,
+    listed,
+    notices,
+    ran,
+    store,
+)
 
 
 @pytest.fixture
 def kit(image_kit: ImageKit) -> ImageKit:
     image_kit.flavour("steps", STEPS)
     return image_kit
-
-
-def ran(built: Built) -> list[str]:
-    """The steps of the tree that ran, in order."""
-    return [
-        f"{event.phase}/{event.step}"
-        for event in built.events
-        if isinstance(event, StepFinished) and event.status == "done" and event.phase not in ("artefacts", "disk")
-    ]
-
-
-def notices(built: Built) -> str:
-    return "\n".join(event.message for event in built.events if isinstance(event, Notice))
-
-
-def store(kit: ImageKit) -> Path:
-    return kit.cache / "layers" / mapping_name(mapping_of_caller())
-
-
-def layers(kit: ImageKit) -> dict[str, Path]:
-    """The kept layers by their step."""
-    return {json.loads(path.read_text())["step"]: path.parent for path in store(kit).glob("*/layer.json")}
-
-
-def age_answers(kit: ImageKit, hours: float) -> None:
-    for path in (store(kit) / "answers").iterdir():
-        document = json.loads(path.read_text())
-        document["asked"] -= hours * 3600
-        path.write_text(json.dumps(document))
-
-
-def listed(built: Built) -> list[tuple[object, ...]]:
-    """Everything that the tar archive says of the tree."""
-    with tarfile.open(built.path("tar")) as archive:
-        return [
-            (
-                member.name,
-                member.type,
-                member.mode,
-                member.uid,
-                member.gid,
-                member.size,
-                member.mtime,
-                member.linkname,
-                tuple(sorted((name, value) for name, value in member.pax_headers.items() if "xattr" in name)),
-                stream.read() if (stream := archive.extractfile(member)) and member.isreg() else b"",
-            )
-            for member in archive
-        ]
 
 
 def test_nothing_runs_where_nothing_changed(kit: ImageKit) -> None:
@@ -275,17 +213,6 @@ def test_a_step_that_is_not_there_is_refused_with_the_nearest(kit: ImageKit) -> 
     assert error.cause == "did you mean install/20-two?"
 
 
-def test_more_steps_than_the_kernel_stacks_share_a_layer(kit: ImageKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagewright.building import growing
-
-    fresh = listed(kit.build("steps"))
-    monkeypatch.setattr(growing, "DEEPEST", 5)
-    first, second = kit.build("steps", no_cache=True), kit.build("steps")
-    assert listed(first) == listed(second) == fresh
-    # the empty tree, then root, resolve, install and install/10-one
-    assert ran(second) == ["install/20-two", "install/30-three", "finalise/40-four", "cleanup/90-toypm"]
-
-
 def test_images_of_two_names_share_what_does_not_see_the_name(kit: ImageKit) -> None:
     kit.build("steps")
     built = kit.build("steps", output="another")
@@ -297,283 +224,3 @@ def test_images_of_two_names_share_what_does_not_see_the_name(kit: ImageKit) -> 
 def test_the_label_of_the_disk_costs_no_step_before_finalise(kit: ImageKit) -> None:
     kit.build("steps")
     assert ran(kit.build("steps", root_label="other")) == ["finalise/40-four", "cleanup/90-toypm"]
-
-
-def forget_images(kit: ImageKit) -> None:
-    """Have the next build look at its layers, although it would write the same files."""
-    shutil.rmtree(kit.cache / "images")
-
-
-def damaged(kit: ImageKit, step: str, damage: Callable[[Path], None]) -> None:
-    forget_images(kit)
-    damage(layers(kit)[step] / "tree")
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda tree: (tree / "srv/one").unlink(),
-        lambda tree: (tree / "srv/one").write_text("longer than it was"),
-        lambda tree: (tree / "srv/one").chmod(0o600),
-        lambda tree: (tree / "srv/added").write_text(""),
-        lambda tree: (tree.parent / "layer.json").write_text("{"),
-        lambda tree: (tree.parent / "layer.json").unlink(),
-    ],
-    ids=["file gone", "file longer", "mode", "file more", "record broken", "record gone"],
-)
-def test_a_damaged_layer_is_made_anew_with_those_on_it(kit: ImageKit, damage: Callable[[Path], None]) -> None:
-    everything = ran(kit.build("steps"))
-    fresh = listed(kit.build("steps"))
-    damaged(kit, "install/10-one", damage)
-    built = kit.build("steps")
-    assert ran(built) == everything[everything.index("install/10-one") :]
-    assert listed(built) == fresh
-    assert ran(kit.build("steps")) == []
-
-
-def test_a_layer_that_a_crash_of_the_machine_may_have_cut_is_not_used(kit: ImageKit) -> None:
-    kit.build("steps")
-    for folder in layers(kit).values():
-        record = folder / "layer.json"
-        record.write_text(json.dumps(json.loads(record.read_text()) | {"boot": "another run of the kernel"}))
-    forget_images(kit)
-    assert ran(kit.build("steps")) == []  # they are known to be on the disk
-    (layers(kit)["install/20-two"] / "synced").unlink()
-    assert ran(kit.build("steps"))[0] == "install/20-two"
-
-
-def test_a_cache_that_takes_no_layers_breaks_no_build(kit: ImageKit) -> None:
-    (kit.cache / "layers").write_text("no folder")
-    built = kit.build("steps")
-    assert built.read("srv/two") == "two\n"
-    assert notices(built).count("layers are not kept") == 1
-
-
-def test_a_cache_that_takes_no_packages_breaks_no_build(kit: ImageKit) -> None:
-    (kit.cache / "packages").write_text("no folder")
-    built = kit.build("steps", packages=("hello",))
-    assert built.exists("usr/bin/hello")
-    assert notices(built).count("packages are not kept") == 1
-
-
-def test_a_work_folder_on_another_filesystem_keeps_nothing_and_says_so(kit: ImageKit) -> None:
-    other = Path("/dev/shm")
-    if not os.access(other, os.W_OK) or os.stat(other).st_dev == os.stat(kit.cache).st_dev:
-        pytest.skip("no second filesystem here")
-    kit.build("steps")
-    kit.flavour("later", {"install.d/50-later": SH + "true\n"})
-    work = other / f"imagewright-test-{os.getpid()}"
-    try:
-        built = kit.build("steps", "later", work_dir=work)
-    finally:
-        if work.exists():
-            work.rmdir()
-    assert "install/30-three" not in ran(built)
-    assert "on different filesystems" in notices(built)
-    assert "install/50-later" not in layers(kit)
-
-
-BUILDER = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from imagewright.building import build
-from imagewright.request import Request
-from imagewright.testing.built import RecordingMonitor
-
-document = eval(sys.argv[1])
-request = Request(**document)
-monitor = RecordingMonitor(Path(sys.argv[2]))
-build(request, monitor, log=Path(sys.argv[2]))
-"""
-
-
-def begun(kit: ImageKit, name: str, *flavours: str) -> subprocess.Popen[bytes]:
-    """A build in a process of its own."""
-    request = kit.request(*flavours)
-    request = replace(request, output=kit.output / name)
-    document = {slot: getattr(request, slot) for slot in type(request).__slots__}
-    text = repr(document).replace("PosixPath(", "Path(")
-    script = kit.folder / "builder.py"
-    script.write_text(BUILDER)
-    return subprocess.Popen(
-        [sys.executable, str(script), text, str(kit.folder / f"{name}.log")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def test_two_builds_at_once_share_the_work(kit: ImageKit) -> None:
-    runs = kit.folder / "runs"
-    kit.flavour(
-        "slow",
-        {
-            # the file of the host counts the runs: what is not in the tree is in no layer
-            "cleanup.d/70-slow": SH + f'sleep 1\necho "$$" >>/tmp/{kit.folder.name}-{os.getpid()}-runs\n',
-        },
-    )
-    runs = Path(f"/tmp/{kit.folder.name}-{os.getpid()}-runs")
-    runs.touch()
-    runs.chmod(0o666)
-    try:
-        both = [begun(kit, "image", "steps", "slow"), begun(kit, "image", "steps", "slow")]
-        assert [process.wait(120) for process in both] == [0, 0]
-        assert len(runs.read_text().splitlines()) == 1
-    finally:
-        runs.unlink()
-    assert ran(kit.build("steps", "slow")) == []
-
-
-@pytest.mark.parametrize("delay", [0.3, 0.6, 0.9, 1.2, 1.6])
-def test_whenever_a_build_is_killed_the_next_one_is_right(kit: ImageKit, delay: float) -> None:
-    fresh = listed(kit.build("steps", no_cache=True, output="killed"))
-    process = begun(kit, "killed", "steps")
-    time.sleep(delay)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert listed(kit.build("steps", output="killed")) == fresh
-    assert ran(kit.build("steps", output="killed")) == []
-
-
-def test_the_layers_of_a_running_build_cannot_be_seized(kit: ImageKit) -> None:
-    from imagewright.layers import locks
-
-    kit.build("steps")
-    folder = layers(kit)["root/10-busybox"]
-    user = locks.share(folder)
-    assert user is not None
-    assert locks.seize(folder) is None
-    os.close(user)
-    free = locks.seize(folder)
-    assert free is not None
-    os.close(free)
-
-
-def test_a_sandbox_shows_kept_layers_read_only(kit: ImageKit) -> None:
-    from imagewright.errors import StepFailed
-    from imagewright.sandbox.jobs import KEPT, PythonJob
-
-    kit.build("steps")
-    work = kit.work / "probe"
-    work.mkdir()
-    key = layers(kit)["root/10-busybox"].name
-    with Sandbox.open(work, kept=store(kit)) as sandbox, pytest.raises((OSError, StepFailed)):
-        sandbox.call(
-            PythonJob(
-                function="imagewright.sandbox.chores:remove", arguments={"path": f"{KEPT}/{key}/tree/etc/hostname"}
-            ),
-            lambda line: None,
-        )
-    assert (store(kit) / key / "tree/etc/hostname").exists()
-
-
-def prospects(kit: ImageKit, *flavours: str, **options: object) -> dict[str, str]:
-    """What ``--plan`` says of each step of the tree."""
-    from imagewright.building.forecast import forecast
-
-    request = kit.request(*flavours, **options)
-    found = forecast(request, kit.prepare(*flavours, **options))
-    return {name: " ".join((one.status, one.on, one.why)).strip() for name, one in found.items()}
-
-
-def test_the_plan_says_what_is_cached_and_what_is_not_known_yet(kit: ImageKit) -> None:
-    fresh = prospects(kit, "steps")
-    assert fresh["root/10-busybox"] == "run  it was not built before"
-    assert fresh["install/20-two"] == "run  root/10-busybox runs before it"
-    kit.build("steps")
-    assert set(prospects(kit, "steps").values()) == {"cached"}
-    assert prospects(kit, "steps", no_cache=True)["install/20-two"] == "run  --no-cache"
-    later = prospects(kit, "steps", refresh=True)
-    assert later["root/10-busybox"] == "cached"
-    assert later["packages/10-resolve"] == "run  --refresh asks again"
-    assert later["install/20-two"] == "depends packages/10-resolve"
-    age_answers(kit, 8)
-    assert prospects(kit, "steps")["packages/10-resolve"] == "run  asks again: the last answer is 8 hours old"
-
-
-def test_the_plan_names_the_input_that_changed(kit: ImageKit) -> None:
-    kit.flavour("set", {"flavour.toml": "[parameters.word]\n", "install.d/90-set": SH + 'test "$WORD"\n'})
-    kit.build("steps", "set", settings={"set.word": "a"})
-    changed = prospects(kit, "steps", "set", settings={"set.word": "b"})
-    assert changed["install/30-three"] == "cached"
-    assert changed["install/90-set"] == "run  changed: parameter word"
-    assert changed["cleanup/90-toypm"] == "run  install/90-set runs before it"
-
-
-def test_the_plan_depends_on_extra_data(kit: ImageKit) -> None:
-    kit.flavour(
-        "bringer",
-        {
-            "extra-data.d/10-bring": SH + 'echo x >"$TMP_HOOKS_PATH/brought"\n',
-            "install.d/60-take": SH + "cat /tmp/in_target.d/brought\n",
-        },
-    )
-    kit.build("bringer")
-    found = prospects(kit, "bringer")
-    assert found["extra-data/10-bring"] == "run  it runs in every build"
-    assert found["packages/20-install"] == "cached"
-    assert found["install/60-take"] == "depends extra-data/10-bring"
-
-
-def test_the_command_shows_statuses_and_reasons(kit: ImageKit) -> None:
-    kit.build("steps", output="demo")
-    arguments = ("--plan", "--skip-base", "-t", "tar", "-o", "demo", "toy", "steps")
-    shown = kit.command("disk-image-create", *arguments).stdout
-    assert "STATUS" in shown
-    document = json.loads(kit.command("disk-image-create", "--json", *arguments).stdout)
-    assert {step["status"] for step in document["steps"]} == {"cached"}
-    kit.flavour("steps", {"install.d/word": "changed"})
-    shown = kit.command("disk-image-create", *arguments).stdout
-    assert "install/10-one" in shown
-    assert "runs: changed: files beside it" in shown
-
-
-def artefacts_cached(built: Built) -> bool:
-    return any(
-        isinstance(event, StepFinished) and event.phase == "artefacts" and event.status == "cached"
-        for event in built.events
-    )
-
-
-def test_where_nothing_changed_the_image_itself_is_copied(kit: ImageKit) -> None:
-    first = kit.build("steps", types=("tar", "raw"), image_size=64 * 2**20)
-    contents = {path.name: path.read_bytes() for path in first.paths}
-    for path in first.paths:
-        path.unlink()
-    begun = time.monotonic()
-    second = kit.build("steps", types=("tar", "raw"), image_size=64 * 2**20)
-    assert time.monotonic() - begun < first.seconds
-    assert artefacts_cached(second)
-    assert {path.name: path.read_bytes() for path in second.paths} == contents
-    assert second.paths == first.paths
-    assert second.manifest == first.manifest
-    assert all(path.stat().st_nlink == 1 for path in second.paths)
-    raw = second.path("raw").stat()
-    assert raw.st_blocks * 512 < raw.st_size
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"image_size": 64 * 2**20}, {"root_label": "other"}, {"no_cache": True}, {"refresh": True}, {"output": "other"}],
-)
-def test_an_image_is_copied_for_the_same_request_alone(kit: ImageKit, options: dict[str, object]) -> None:
-    kit.build("steps")
-    assert artefacts_cached(kit.build("steps"))
-    assert not artefacts_cached(kit.build("steps", **options))
-
-
-def test_a_kept_image_that_was_touched_is_not_copied(kit: ImageKit) -> None:
-    before = kit.build("steps").path("tar").read_bytes()
-    (kept,) = (kit.cache / "images").glob("*/image.tar")
-    with kept.open("r+b") as stream:
-        stream.write(b"x")
-    built = kit.build("steps")
-    assert not artefacts_cached(built)
-    assert built.path("tar").read_bytes() == before
-
-
-def test_no_image_is_copied_where_the_callers_data_may_differ(kit: ImageKit) -> None:
-    kit.flavour("bringer", {"extra-data.d/10-bring": SH + 'echo x >"$TMP_HOOKS_PATH/brought"\n'})
-    kit.build("bringer")
-    assert not artefacts_cached(kit.build("bringer"))
