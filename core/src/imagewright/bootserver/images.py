@@ -14,6 +14,7 @@ from pathlib import Path
 
 import zstandard
 
+from imagewright.bootserver.errors import DeploymentFailed
 from imagewright.bootserver.initiator import Image, Initiator
 
 SUFFIX = ".raw.zst"
@@ -85,15 +86,18 @@ class Images:
         if image.format != "raw":
             raw = self._folder / "disk.raw"
             initiator.unpack(image, raw)
-        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, threads=-1)
-        with (
-            raw.open("rb") as stream,
-            into.open("wb") as out,
-            compressor.stream_writer(out, size=image.size, closefd=False) as packed,
-        ):
-            while piece := stream.read(2**20):
-                initiator.check_running()
-                packed.write(piece)
+        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, threads=-1).compressobj(
+            size=image.size
+        )
+        try:
+            with raw.open("rb") as stream, into.open("wb") as out:
+                while piece := stream.read(2**20):
+                    initiator.check_running()
+                    out.write(compressor.compress(piece))
+                out.write(compressor.flush())
+        except zstandard.ZstdError as error:
+            # It says so where fewer or more bytes came than were announced.
+            raise DeploymentFailed("image-changed", f"{image.path} changed while it was read") from error
         if raw != image.path:
             raw.unlink()
         return into
