@@ -120,7 +120,7 @@ def test_attributes_and_links_of_files_outlive_the_cache(kit: ImageKit) -> None:
     resumed = kit.build("attributes")
     assert ran(resumed) == []
     entry = next(row for row in listed(resumed) if str(row[0]).endswith("srv/capable"))
-    assert {name for name, _value in entry[8]} == {"SCHILY.xattr.user.note", "SCHILY.xattr.security.capability"}  # type: ignore[attr-defined]
+    assert {name for name, _value in entry[8]} == {"SCHILY.xattr.user.note", "SCHILY.xattr.security.capability"}
     assert listed(resumed) == listed(fresh)
 
 
