@@ -77,7 +77,7 @@ def run(ramdisk: Ramdisk, *argv: str) -> str:
 def test_programs_of_the_ramdisk_start_with_its_libraries_alone(ramdisk: Ramdisk) -> None:
     assert re.match(r"\d+", run(ramdisk, "/usr/sbin/tgtd", "--version"))
     assert re.match(r"\d+", run(ramdisk, "udevadm", "--version"))
-    assert "deflate" not in run(ramdisk, "/bin/sh", "-c", "echo $0")
+    assert run(ramdisk, "/bin/sh", "-c", "echo $0") == "/bin/sh\n"
     assert run(ramdisk, "sh", "-c", "readlink -f /usr/lib/systemd/systemd-udevd").strip() == "/usr/bin/udevadm"
 
 

@@ -122,7 +122,7 @@ def _make(recipe: Recipe) -> dict[str, Any]:
     _put_given(contents, recipe)
     held = contents.finished()
     size = _write(recipe, held)
-    _copy(kernel_root.place(kernel.image.path), recipe.kernel_file)
+    shutil.copyfile(kernel_root.place(kernel.image.path), recipe.kernel_file)
     return {
         "executables": _listed(held),
         "kernel": kernel.report,
@@ -201,11 +201,6 @@ def _put_given(contents: Contents, recipe: Recipe) -> None:
 def _write(recipe: Recipe, held: Sequence[Held]) -> int:
     with open(recipe.ramdisk, "wb", buffering=1 << 20) as stream, compressing(recipe.compress, stream.write) as write:
         return write_archive((one.member for one in held), write, moment=recipe.moment)
-
-
-def _copy(source: str, destination: str) -> None:
-    with open(source, "rb") as reading, open(destination, "wb") as writing:
-        shutil.copyfileobj(reading, writing, 1 << 20)
 
 
 def _listed(held: Sequence[Held]) -> list[dict[str, Any]]:

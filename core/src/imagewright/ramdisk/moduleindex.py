@@ -7,9 +7,7 @@ The same modules give the same bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import groupby
-from os.path import commonprefix
+from collections.abc import Collection, Mapping, Sequence
 
 _MAGIC, _VERSION = 0xB007F457, 0x00020001
 _PREFIX, _VALUES, _CHILDREN = 0x80000000, 0x40000000, 0x20000000
@@ -75,34 +73,42 @@ def tree(values: Mapping[str, Sequence[tuple[int, str]]]) -> bytes:
 
 def _node(made: bytearray, entries: Sequence[Entry], depth: int, end: int) -> int:
     """Write the node of sorted keys that agree up to ``end``; its prefix begins at ``depth``. Return where it is."""
-    own = entries[0][1] if len(entries[0][0]) == end else ()
-    children = list(_children(entries[1:] if own else entries, end))
-    offsets = {first: _node(made, below, end + 1, _agreed(below)) for first, below in children}
-    place = len(made)
-    flags = 0
+    key, values = entries[0]
+    own = values if len(key) == end else ()
+    offsets: dict[int, int] = {}
+    at = 1 if own else 0
+    while at < len(entries):
+        first, start = entries[at][0][end], at
+        while at < len(entries) and entries[at][0][end] == first:
+            at += 1
+        below = entries[start:at]
+        offsets[first] = _node(made, below, end + 1, _agreed(below, end + 1))
+    place, flags = len(made), 0
     if end > depth:
-        made += entries[0][0][depth:end] + b"\0"
+        made += key[depth:end] + b"\0"
         flags |= _PREFIX
-    if children:
-        first, last = children[0][0], children[-1][0]
-        made += struct.pack(">BB", first, last)
-        made += b"".join(struct.pack(">I", offsets.get(number, 0)) for number in range(first, last + 1))
+    if offsets:
+        first, last = min(offsets), max(offsets)
+        places = [offsets.get(number, 0) for number in range(first, last + 1)]
+        made += struct.pack(f">BB{len(places)}I", first, last, *places)
         flags |= _CHILDREN
     if own:
         made += struct.pack(">I", len(own))
-        made += b"".join(struct.pack(">I", priority) + value + b"\0" for priority, value in own)
+        for priority, value in own:
+            made += struct.pack(">I", priority) + value + b"\0"
         flags |= _VALUES
     return place | flags
 
 
-def _children(entries: Sequence[Entry], end: int) -> Iterator[tuple[int, list[Entry]]]:
-    for first, below in groupby(entries, key=lambda entry: entry[0][end]):
-        yield first, list(below)
-
-
-def _agreed(entries: Sequence[Entry]) -> int:
-    """How far sorted keys agree: as far as the first and the last do."""
-    return len(commonprefix([entries[0][0], entries[-1][0]]))
+def _agreed(entries: Sequence[Entry], at: int) -> int:
+    """How far sorted keys agree, which they do up to ``at``: as far as the first and the last do."""
+    first, last = entries[0][0], entries[-1][0]
+    if len(entries) == 1:
+        return len(first)
+    shorter = min(len(first), len(last))
+    while at < shorter and first[at] == last[at]:
+        at += 1
+    return at
 
 
 def _text(lines: Sequence[str]) -> bytes:
