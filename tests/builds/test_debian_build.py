@@ -123,7 +123,8 @@ def test_nothing_of_the_builder_is_in_the_image(image: Image) -> None:
 
 def test_a_package_of_a_private_repository_is_in_the_image_and_its_key_and_login_are_nowhere(image: Image) -> None:
     assert image.tree.read("usr/share/acme/agent") == "an agent\n"
-    assert any(path.endswith(f"/{AGENT}_1.0_all.deb") for path in image.acme.served)
+    # the archive itself may lie in the cache of an earlier run, and no other repository has it
+    assert "/debian/dists/private/InRelease" in image.acme.served
     login, password = image.acme.login, image.acme.login.partition(":")[2]
     basic = base64.b64encode(login.encode()).decode()
     lines = image.acme.key.decode().splitlines()

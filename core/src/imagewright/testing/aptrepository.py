@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -137,7 +138,9 @@ def _sign(keyring: Path, release: Path) -> bytes:
 
 
 def _run(*argv: str) -> bytes:
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    # the same bytes in every run, so that an archive in a package cache is the one that the index names
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise AssertionError(f"{argv[0]} ended with status {done.returncode}:\n{done.stderr.decode(errors='replace')}")
     return done.stdout
