@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-from imagewright.cli.commands.logs import LogFile
+from imagewright.cli.commands.building import run_build
 from imagewright.cli.commands.plans import print_plan
 from imagewright.cli.invocation import Invocation
-from imagewright.cli.messages import print_document
 from imagewright.cli.places import cache_folder
-from imagewright.cli.render.choose import Monitors, display
 from imagewright.cli.repositories import repositories_of
 from imagewright.discovery import load_output
-from imagewright.errors import ImagewrightError, UsageError
+from imagewright.errors import UsageError
 from imagewright.request import Request
 
 
@@ -93,32 +90,12 @@ def output_name(path: Path, types: tuple[str, ...]) -> Path:
 
 
 def _build(request: Request, invocation: Invocation) -> None:
-    values = invocation.values
-    log = LogFile.choose(values["log-file"], request.cache_dir, request.output.name)
     from imagewright.building import build
 
-    invocation.screen.log = log.path
-    with log:
-        try:
-            with display(values["progress"], invocation.environment) as shown:
-                result = build(request, Monitors(log, shown), log=log.path)
-        except ImagewrightError as error:
-            log.note(str(error))
-            if log.begun and str(log.path) not in str(error):
-                error.where = (*error.where, f"log: {log.path}")
-            raise
-        except BaseException as error:
-            log.note(f"ended by {type(error).__name__}")
-            raise
-    invocation.screen.written = result.paths
-    if values["json"]:
-        print_document(
-            {
-                "image": request.output.name,
-                "paths": [str(path) for path in result.paths],
-                "seconds": round(result.seconds, 3),
-                "log": str(log.path),
-            }
-        )
-    else:
-        sys.stdout.write("".join(f"{path}\n" for path in result.paths))
+    run_build(
+        "image",
+        request.output,
+        request.cache_dir,
+        lambda monitor, log: build(request, monitor, log=log),
+        invocation,
+    )

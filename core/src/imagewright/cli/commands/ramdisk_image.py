@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imagewright.cli.commands.logs import LogFile
+from imagewright.cli.commands.building import run_build
 from imagewright.cli.commands.plans import foretell
 from imagewright.cli.commands.plans import page as tree_page
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
 from imagewright.cli.places import cache_folder
-from imagewright.cli.render.choose import Monitors, display
 from imagewright.cli.repositories import repositories_of
 from imagewright.cli.tables import table
-from imagewright.errors import ImagewrightError, UsageError
+from imagewright.errors import UsageError
 from imagewright.request import RamdiskRequest, Request
 
 
@@ -139,36 +138,15 @@ def _version(text: str) -> str:
 
 
 def _build(request: RamdiskRequest, invocation: Invocation) -> None:
-    values = invocation.values
-    name = request.image.output.name
-    log = LogFile.choose(values["log-file"], request.image.cache_dir, name)
     from imagewright.building.ramdisk import build_ramdisk
 
-    invocation.screen.log = log.path
-    with log:
-        try:
-            with display(values["progress"], invocation.environment) as shown:
-                result = build_ramdisk(request, Monitors(log, shown), log=log.path)
-        except ImagewrightError as error:
-            log.note(str(error))
-            if log.begun and str(log.path) not in str(error):
-                error.where = (*error.where, f"log: {log.path}")
-            raise
-        except BaseException as error:
-            log.note(f"ended by {type(error).__name__}")
-            raise
-    invocation.screen.written = result.paths
-    if values["json"]:
-        print_document(
-            {
-                "ramdisk": name,
-                "paths": [str(path) for path in result.paths],
-                "seconds": round(result.seconds, 3),
-                "log": str(log.path),
-            }
-        )
-    else:
-        sys.stdout.write("".join(f"{path}\n" for path in result.paths))
+    run_build(
+        "ramdisk",
+        request.image.output,
+        request.image.cache_dir,
+        lambda monitor, log: build_ramdisk(request, monitor, log=log),
+        invocation,
+    )
 
 
 def page(plan: Mapping[str, Any]) -> str:

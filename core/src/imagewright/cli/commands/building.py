@@ -1,0 +1,65 @@
+"""What the commands that build share: the log beside the screen, and the paths on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from imagewright.cli.commands.logs import LogFile
+from imagewright.cli.invocation import Invocation
+from imagewright.cli.messages import print_document
+from imagewright.cli.render.choose import Monitors, display
+from imagewright.errors import ImagewrightError
+from imagewright.events import Monitor
+
+
+class Built(Protocol):
+    """What a build gives back."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that it wrote."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        ...
+
+
+def run_build(
+    kind: str, output: Path, cache_dir: Path, build: Callable[[Monitor, Path], Built], invocation: Invocation
+) -> None:
+    """Run ``build`` with a monitor and the path of its log, and print the paths that it wrote.
+
+    ``kind`` names the output in JSON. Raises what the build raises; the error names the log, if there is one.
+    """
+    values = invocation.values
+    log = LogFile.choose(values["log-file"], cache_dir, output.name)
+    invocation.screen.log = log.path
+    with log:
+        try:
+            with display(values["progress"], invocation.environment) as shown:
+                result = build(Monitors(log, shown), log.path)
+        except ImagewrightError as error:
+            log.note(str(error))
+            if log.begun and str(log.path) not in str(error):
+                error.where = (*error.where, f"log: {log.path}")
+            raise
+        except BaseException as error:
+            log.note(f"ended by {type(error).__name__}")
+            raise
+    invocation.screen.written = result.paths
+    if values["json"]:
+        print_document(
+            {
+                kind: output.name,
+                "paths": [str(path) for path in result.paths],
+                "seconds": round(result.seconds, 3),
+                "log": str(log.path),
+            }
+        )
+    else:
+        sys.stdout.write("".join(f"{path}\n" for path in result.paths))
