@@ -1,4 +1,4 @@
-"""Boots 8 and 9: one image of the packs, taken over by a Puppet server, and redeployed around its persistent state."""
+"""Boot 8: one image of all the packs, taken over by a Puppet server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from boots_kit import packs, puppet
-from boots_kit.lab import Lab, Life, lab_with
+from boots_kit.lab import Life, lab_with
 from boots_kit.packs import CERTNAME, KEPT_DIRECTORY, WITHOUT_PROXY, PacksImage
 from imagewright.boot.disks import Disk
 from imagewright.boot.instance import Instance, new_instance_id
 from imagewright.boot.machine import Machine
 from imagewright.boot.seeds import write_nocloud
-from imagewright.boot.ssh import Login, host_keys, log_in
+from imagewright.boot.ssh import Login, log_in
 from imagewright.testing.trees import TarView
 
 ADAPTERS = ("mlx4_core", "mlx4_en", "mlx4_ib", "mlx5_core", "mlx5_ib", "ib_ipoib")
@@ -24,10 +24,8 @@ MODULES = (*ADAPTERS, "imagewright_example")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenOver:
-    """The first life of the machine: its disk, its instance's id and what was seen."""
+    """The life of the machine: its instance's id and what was seen."""
 
-    lab: Lab
-    disk: Path
     instance: Instance
     life: Life
 
@@ -46,17 +44,15 @@ def tree(image: PacksImage) -> TarView:
 
 
 @pytest.fixture(scope="module")
-def first(image: PacksImage, folder: Callable[[str], Path]) -> TakenOver:
+def taken(image: PacksImage, folder: Callable[[str], Path]) -> TakenOver:
     """Boot 8: metadata names a Puppet server on the host; whoever built the image logs in as `devuser`."""
     where = folder("boot-8")
     lab = lab_with(lambda: image.disk)
-    disk = where / "disk.raw"
-    packs.write_image(image.disk, disk)
     with puppet.serving(puppet.build(), where / "puppet") as server:
-        instance = Instance(id=new_instance_id(), hostname="first-of-packs", user_data=packs.user_data(server))
+        instance = Instance(id=new_instance_id(), hostname="packs", user_data=packs.user_data(server))
         machine = Machine(
             memory=2048,
-            disks=(Disk(path=disk, format="raw", keep=True),),
+            disks=(Disk(path=image.disk, format="qcow2"),),
             seeds=(write_nocloud(where / "seed.iso", instance),),
         )
         with lab.run(machine, where) as it:
@@ -66,38 +62,12 @@ def first(image: PacksImage, folder: Callable[[str], Path]) -> TakenOver:
             developer = Login(port=it.ssh_port, user="devuser", key=image.key.private)
             facts = {
                 "developer": developer.run("printenv no_proxy").stdout.strip(),
-                "wrote": login.run(f"echo first | sudo -n tee {KEPT_DIRECTORY}/note").ok,
+                "note": login.run(
+                    f"echo kept | sudo -n tee {KEPT_DIRECTORY}/note; cat /state/data{KEPT_DIRECTORY}/note"
+                ).stdout.split(),
                 "server": server.log(),
             }
-            it.shut_down(lab.patience)
-            yield TakenOver(
-                lab=lab, disk=disk, instance=instance, life=Life(console=it.console, seen=seen, facts=facts)
-            )
-
-
-@pytest.fixture(scope="module")
-def second(image: PacksImage, first: TakenOver, folder: Callable[[str], Path]) -> Life:
-    """Boot 9: the image written anew to everything but the partition `state`, and a new instance."""
-    where = folder("boot-9")
-    disk = where / "disk.raw"
-    packs.write_image(image.disk, disk)
-    packs.carry_state(first.disk, disk)
-    instance = Instance(id=new_instance_id(), hostname="second-of-packs")
-    machine = Machine(
-        memory=2048,
-        disks=(Disk(path=disk, format="raw", keep=True),),
-        seeds=(write_nocloud(where / "seed.iso", instance),),
-    )
-    with first.lab.run(machine, where) as it:
-        login = log_in(it, "debian", image.key.private, timeout=first.lab.patience)
-        facts = {
-            "served_keys": host_keys(it.ssh_port),
-            "note": login.run(f"cat {KEPT_DIRECTORY}/note").stdout.strip(),
-            "host_name": login.run("hostname").stdout.strip(),
-            "taken_over": login.run("sudo -n test -e /var/lib/taken-over").ok,
-            "agent": login.run("systemctl is-enabled puppet.service").stdout.strip(),
-        }
-        return Life(console=it.console, seen={}, facts=facts)
+            return TakenOver(instance=instance, life=Life(console=it.console, seen=seen, facts=facts))
 
 
 # -- the tree
@@ -153,22 +123,22 @@ def test_no_service_of_the_packages_started_in_the_build(tree: TarView) -> None:
         assert node is None or node.kind == "folder" or node.size == 0, path
 
 
-# -- the first life
+# -- its life
 
 
-def test_with_all_packs_the_machine_is_running_and_not_degraded(first: TakenOver) -> None:
-    seen = first.life.seen
+def test_with_all_packs_the_machine_is_running_and_not_degraded(taken: TakenOver) -> None:
+    seen = taken.life.seen
     assert seen["state"] == "running", seen["why"]
 
 
-def test_the_adapters_modules_are_in_the_initramfs_and_loaded_at_boot(first: TakenOver) -> None:
-    assert set(ADAPTERS) <= set(first.life.seen["initramfs"])
-    assert set(ADAPTERS) <= set(first.life.seen["modules"])
-    assert {name: first.life.seen["loaded"][name] for name in ADAPTERS} == dict.fromkeys(ADAPTERS, 0)
+def test_the_adapters_modules_are_in_the_initramfs_and_loaded_at_boot(taken: TakenOver) -> None:
+    assert set(ADAPTERS) <= set(taken.life.seen["initramfs"])
+    assert set(ADAPTERS) <= set(taken.life.seen["modules"])
+    assert {name: taken.life.seen["loaded"][name] for name in ADAPTERS} == dict.fromkeys(ADAPTERS, 0)
 
 
-def test_the_module_built_by_dkms_loads_into_the_running_kernel(first: TakenOver) -> None:
-    seen = first.life.seen
+def test_the_module_built_by_dkms_loads_into_the_running_kernel(taken: TakenOver) -> None:
+    seen = taken.life.seen
     assert seen["module_file"].endswith("/updates/dkms/imagewright_example.ko.xz")
     assert seen["module_magic"].startswith(f"{seen['kernel']} ")
     assert seen["loaded"]["imagewright_example"] == 0
@@ -176,49 +146,37 @@ def test_the_module_built_by_dkms_loads_into_the_running_kernel(first: TakenOver
     assert [line for line in seen["kernel_log"] if line.endswith("imagewright_example: built for this kernel")]
 
 
-def test_vlans_and_the_initiator_work_and_the_initiator_has_a_name_of_its_own(first: TakenOver) -> None:
-    seen = first.life.seen
+def test_vlans_and_the_initiator_work_and_the_initiator_has_a_name_of_its_own(taken: TakenOver) -> None:
+    seen = taken.life.seen
     assert seen["vlan"] == 0
     assert "iscsiadm version" in seen["iscsiadm"]
     assert re.fullmatch(r"InitiatorName=iqn\.\S+", seen["initiator"].splitlines()[-1]), seen["initiator"]
 
 
-def test_the_callers_key_opens_both_accounts_and_the_callers_proxy_settings_are_everywhere(first: TakenOver) -> None:
+def test_the_callers_key_opens_both_accounts_and_the_callers_proxy_settings_are_everywhere(taken: TakenOver) -> None:
     # the login of boot 8 itself was the one of the account debian
-    assert WITHOUT_PROXY in first.life.facts["developer"]
-    assert WITHOUT_PROXY in first.life.seen["login_environment"]
-    assert f'Acquire::http::Proxy::{WITHOUT_PROXY} "DIRECT";' in first.life.seen["proxies_of_apt"]
+    assert WITHOUT_PROXY in taken.life.facts["developer"]
+    assert WITHOUT_PROXY in taken.life.seen["login_environment"]
+    assert f'Acquire::http::Proxy::{WITHOUT_PROXY} "DIRECT";' in taken.life.seen["proxies_of_apt"]
 
 
-def test_host_keys_are_made_on_the_persistent_partition(first: TakenOver) -> None:
-    seen = first.life.seen
+def test_host_keys_are_made_on_the_persistent_partition(taken: TakenOver) -> None:
+    seen = taken.life.seen
     assert seen["state_mount"] == ["ext4", "state"]
     assert seen["host_keys"]
     assert seen["kept_keys"] == seen["host_keys"]
 
 
-def test_the_server_of_the_metadata_takes_the_machine_over(first: TakenOver) -> None:
-    seen = first.life.seen
-    certname = CERTNAME.format(instance=first.instance.id)
-    assert seen["taken_over"] == f"{certname} {seen['kernel']}", seen["agent_log"] + first.life.facts["server"][-3000:]
+def test_what_is_written_to_a_kept_folder_is_on_the_persistent_partition(taken: TakenOver) -> None:
+    assert taken.life.facts["note"] == ["kept", "kept"]
+
+
+def test_the_server_of_the_metadata_takes_the_machine_over(taken: TakenOver) -> None:
+    seen = taken.life.seen
+    certname = CERTNAME.format(instance=taken.instance.id)
+    assert seen["taken_over"] == f"{certname} {seen['kernel']}", seen["agent_log"] + taken.life.facts["server"][-3000:]
     assert seen["agent"] == "active"
 
 
-def test_nova_waits_for_its_configuration(first: TakenOver) -> None:
-    assert first.life.seen["nova"] == "disabled"
-
-
-# -- the second
-
-
-def test_a_redeployed_machine_keeps_its_host_keys_and_its_data(first: TakenOver, second: Life) -> None:
-    assert second.facts["host_name"] == "second-of-packs"
-    assert second.facts["served_keys"]
-    assert second.facts["served_keys"] <= set(first.life.seen["host_keys"])
-    assert first.life.facts["wrote"]
-    assert second.facts["note"] == "first"
-
-
-def test_a_redeployed_machine_has_a_fresh_root_and_an_agent_that_nobody_told_to_start(second: Life) -> None:
-    assert not second.facts["taken_over"]
-    assert second.facts["agent"] == "disabled"
+def test_nova_waits_for_its_configuration(taken: TakenOver) -> None:
+    assert taken.life.seen["nova"] == "disabled"

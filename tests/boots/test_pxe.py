@@ -1,4 +1,4 @@
-"""Boot 13: a machine is started over the network by what `disk-image-get-kernel --pxe` wrote, on the image's disk."""
+"""Boot 12: a machine is started over the network by what `disk-image-get-kernel --pxe` wrote, on the image's disk."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def machine(lab: Lab, netboot: Path, boot_file: str, *seeds: Path) -> Machine:
 
 @pytest.fixture(scope="module")
 def life(lab: Lab, netboot: Path, folder: Callable[[str], Path]) -> Life:
-    """Boot 13."""
-    where = folder("boot-13")
+    """Boot 12."""
+    where = folder("boot-12")
     key = make_key(where)
     instance = Instance(id=new_instance_id(), hostname="netboot", public_keys=(key.public,))
     seed = write_nocloud(where / "seed.iso", instance)

@@ -1,4 +1,4 @@
-"""Boots 10 to 12, and ramdisks between them: images that come to disks of metal, and what stays there."""
+"""Boots 9 to 11, and ramdisks between them: images that come to disks of metal, and what stays there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from imagewright.boot.machine import Machine
 from imagewright.boot.running import RunningMachine
 from imagewright.boot.seeds import write_nocloud
 from imagewright.boot.ssh import Login, host_keys, make_key
+from imagewright.testing.booting import Booter
 from imagewright.types import GIB, MIB
 
 IQN = "iqn.2012-11.org.imagewright:rehearsal"
@@ -56,13 +57,11 @@ def lab() -> Metal:
     return Metal(lab=lab_with(lambda: image), folder=folder, image=image)
 
 
-def live(
-    it: Metal, disk: Disk, where: Path, commands: dict[str, str], **more: object
-) -> tuple[frozenset[str], dict[str, str]]:
+def live(it: Metal, disk: Disk, where: Path, commands: dict[str, str]) -> tuple[frozenset[str], dict[str, str]]:
     """Start what is on the disk, log in, run commands as root."""
     key = make_key(where)
     instance = Instance(id=new_instance_id(), hostname="metal", public_keys=(key.public,))
-    machine = Machine(disks=(disk,), seeds=(write_nocloud(where / "seed.iso", instance),), **more)  # type: ignore[arg-type]
+    machine = Machine(disks=(disk,), seeds=(write_nocloud(where / "seed.iso", instance),))
     with it.lab.run(machine, where) as running:
         login = it.lab.log_in(running, key)
         facts = {name: told(login, command) for name, command in commands.items()}
@@ -83,8 +82,8 @@ def power_off(machine: RunningMachine, lab: Lab) -> None:
 
 @pytest.fixture(scope="module")
 def first(lab: Metal, folder: Folder) -> Lived:
-    """Boot 10: `deploy` has an empty disk written over iSCSI, by somebody who knows the password."""
-    where = folder("boot-10")
+    """Boot 9: `deploy` has an empty disk written over iSCSI, by somebody who knows the password."""
+    where = folder("boot-9")
     disk = empty_disk(where / "disk.raw", lab.lab.size + GIB)
     (where / "keys").write_text("rehearsal a-key\n")
     (where / "password").write_text("twelve-chars\n")
@@ -112,8 +111,8 @@ def first(lab: Metal, folder: Folder) -> Lived:
 
 @pytest.fixture(scope="module")
 def second(lab: Metal, first: Lived, folder: Folder) -> Lived:
-    """Boot 11: `deploy-http` writes the same disk again."""
-    where = folder("boot-11")
+    """Boot 10: `deploy-http` writes the same disk again."""
+    where = folder("boot-10")
     with boot_server(where, "--image", lab.image) as server:
         image = f"{server.url}/images/metal.raw.zst"
         arguments = f"{DHCP} disk=vda boot_server_url={server.url} image_url={image}"
@@ -127,28 +126,6 @@ def second(lab: Metal, first: Lived, folder: Folder) -> Lived:
         {"note": "cat /state/note", "root": "ls /root"},
     )
     return Lived(disk=first.disk, ramdisk=console, keys=keys, facts=facts)
-
-
-@pytest.fixture(scope="module")
-def other(lab: Metal, folder: Folder) -> Lived:
-    """Boot 12: `deploy-http` writes an empty NVMe disk, and UEFI starts it."""
-    where = folder("boot-12")
-    disk = empty_disk(where / "disk.raw", lab.lab.size + GIB)
-    with boot_server(where, "--image", lab.image) as server:
-        digest = server.said("image", "/metal.raw.zst ").rpartition(" ")[2]
-        arguments = f"{DHCP} disk=sda,nvme0n1 boot_server_url={server.url}"
-        arguments += f" image_url={server.url}/images/metal.raw.zst image_sha256={digest}"
-        machine = ramdisk(lab.folder, "deploy-http", disk, arguments, bus="nvme")
-        console = run_ramdisk(lab.lab, machine, where)
-        assert server.last_report()["state"] == "done", console[-3000:]
-    keys, facts = live(
-        lab,
-        Disk(path=disk, format="raw", keep=True, bus="nvme"),
-        where,
-        {"root": "findmnt -no SOURCE /", "size": "df --output=size -B1 / | tail -n 1"},
-        firmware="uefi",
-    )
-    return Lived(disk=disk, ramdisk=console, keys=keys, facts=facts)
 
 
 def test_deploy_brings_an_image_to_an_empty_disk_and_it_lets_us_in(first: Lived) -> None:
@@ -168,15 +145,27 @@ def test_a_second_deployment_by_http_keeps_the_persistent_partition_and_its_host
     assert "note" not in second.facts["root"].split()
 
 
-def test_deploy_http_brings_an_image_to_an_empty_disk_and_it_fills_the_disk(lab: Metal, other: Lived) -> None:
-    assert "has written /dev/nvme0n1" in other.ramdisk
-    assert other.facts["root"].startswith("/dev/nvme0n1")
+def test_deploy_http_brings_an_image_to_an_empty_disk_and_it_fills_the_disk(
+    lab: Metal, first: Lived, tmp_path: Path, image_boot: Booter
+) -> None:
+    """Boot 11: an NVMe disk, started by UEFI, and asked as the tests of packs do."""
+    disk = empty_disk(tmp_path / "disk.raw", lab.lab.size + GIB)
+    with boot_server(tmp_path, "--image", lab.image) as server:
+        digest = server.said("image", "/metal.raw.zst ").rpartition(" ")[2]
+        arguments = f"{DHCP} disk=sda,nvme0n1 boot_server_url={server.url}"
+        arguments += f" image_url={server.url}/images/metal.raw.zst image_sha256={digest}"
+        machine = ramdisk(lab.folder, "deploy-http", disk, arguments, bus="nvme")
+        console = run_ramdisk(lab.lab, machine, tmp_path)
+        assert server.last_report()["state"] == "done", console[-3000:]
+    assert "has written /dev/nvme0n1" in console
+    booted = image_boot(disk, firmware="uefi", bus="nvme", timeout=lab.lab.patience)
+    assert booted.check("findmnt -no SOURCE /").startswith("/dev/nvme0n1")
     # What the disk has more than the image, less what the filesystem needs for itself.
-    assert int(other.facts["size"]) > lab.lab.size - 1.3 * GIB + 0.9 * GIB
-
-
-def test_two_machines_have_host_keys_of_their_own(first: Lived, other: Lived) -> None:
-    assert not first.keys & other.keys
+    assert int(booted.check("df --output=size -B1 / | tail -n 1")) > lab.lab.size - 1.3 * GIB + 0.9 * GIB
+    assert not first.keys & host_keys(booted.machine.ssh_port, kinds="ed25519")
+    assert booted.run("exit 3").status == 3
+    with pytest.raises(AssertionError, match=r"ended with status 4:\nwords of the machine"):
+        booted.check("echo words of the machine; exit 4")
 
 
 def test_a_second_deployment_over_iscsi_writes_around_the_persistent_partition(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 import textwrap
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.boot.ssh import KeyPair, Login, make_key
-from imagewright.types import MIB
 
 from boots_kit import images, wheels
 from boots_kit.puppet import PuppetServer
@@ -156,33 +154,3 @@ def observe(login: Login, *, patience: float, modules: tuple[str, ...]) -> dict[
     assert ran.ok, f"{ran.status}: {ran.stdout}{ran.stderr}"
     seen: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return seen
-
-
-# -- redeployment
-
-
-def write_image(image: Path, disk: Path) -> None:
-    """Write the image to a raw disk, as a deployment does."""
-    subprocess.run(("qemu-img", "convert", "-O", "raw", image, disk), check=True)
-
-
-def carry_state(old: Path, new: Path) -> None:
-    """Copy the partition labelled ``state`` of one raw disk to another with the same table."""
-    start, size = _state_partition(old)
-    assert (start, size) == _state_partition(new)
-    with old.open("rb") as source, new.open("r+b") as target:
-        for offset in range(start, start + size, MIB):
-            source.seek(offset)
-            target.seek(offset)
-            piece = source.read(MIB)
-            # most of it was never written: the file stays sparse
-            if piece != target.read(MIB):
-                target.seek(offset)
-                target.write(piece)
-
-
-def _state_partition(disk: Path) -> tuple[int, int]:
-    told = subprocess.run(("/sbin/sfdisk", "--json", disk), check=True, capture_output=True).stdout
-    table = json.loads(told)["partitiontable"]
-    (found,) = (one for one in table["partitions"] if one.get("name") == "state")
-    return found["start"] * table["sectorsize"], found["size"] * table["sectorsize"]
