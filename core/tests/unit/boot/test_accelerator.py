@@ -27,7 +27,10 @@ def test_a_qemu_that_hangs_means_emulation_within_the_limit(program: Program, de
     assert probe(device=device, limit=0.5).name == "tcg,thread=multi"
     assert time.monotonic() - start < 5
     group = int((tmp_path / "pid").read_text())
-    assert not _in_session(group), "the probe left a process"
+    # who is killed goes on for a moment where the machine is busy
+    while (left := _in_session(group)) and time.monotonic() < start + 30:
+        time.sleep(0.05)
+    assert not left, "the probe left a process"
 
 
 def test_a_qemu_that_dies_means_emulation(program: Program, device: Path) -> None:

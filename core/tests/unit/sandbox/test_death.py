@@ -31,6 +31,8 @@ from imagewright.sandbox import Sandbox
 from imagewright.sandbox.jobs import Job, Stack
 
 work, script, manner = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+# a shell's background jobs inherit an interrupt that is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sandbox = Sandbox.open(work)
 sandbox.own(work / "layers" / "base")
 if manner == "held":
