@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from imagewright.errors import PlanError, StepFailed
+from imagewright.errors import ContractError, PlanError, StepFailed
 from imagewright.events import Notice
 from imagewright.testing.kit import ImageKit
 from imagewright.testing.ramdisks import make_ramdisk
@@ -129,6 +129,14 @@ def test_a_missing_executable_names_everybody_who_asks(image_kit: ImageKit) -> N
     image_kit.flavour("two", {"binary-deps": "no-such-thing\n"})
     with pytest.raises(StepFailed, match="no-such-thing is missing; it is asked for by one, two"):
         make_ramdisk(image_kit, "one", "two")
+
+
+def test_a_fragment_that_is_no_shell_is_refused_before_the_work(image_kit: ImageKit) -> None:
+    image_kit.flavour("torn", {"init": "if true; then\n"})
+    with pytest.raises(ContractError, match="what flavour `torn` gives for /init is no shell") as caught:
+        make_ramdisk(image_kit, "torn")
+    assert "2: Syntax error" in caught.value.cause
+    assert not image_kit.output.exists() or not list(image_kit.output.iterdir())
 
 
 def test_a_kernel_that_is_a_link_to_nowhere_is_missing(image_kit: ImageKit, tmp_path: Path) -> None:

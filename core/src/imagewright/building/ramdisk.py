@@ -22,7 +22,7 @@ from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
 from imagewright.building.manifest import write_manifest, write_sums
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
-from imagewright.building.ramdiskstaging import stage_given
+from imagewright.building.ramdiskstaging import check_fragments, stage_given
 from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import plain_folder
 from imagewright.errors import HostError, StepFailed
@@ -67,6 +67,7 @@ def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> Ra
     """
     begun = time.monotonic()
     planned = plan_ramdisk(request)
+    check_fragments(planned)
     output = request.image.output
     check_writable(output, ("",))
     check_writable(output.with_name(_stem(output)), (".kernel", ".manifest.json", ".sha256"))

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from imagewright.building.staging import write_tree
+from imagewright.errors import ContractError
 from imagewright.planning.ramdisks import PlannedRamdisk
 from imagewright.ramdisk.initscript import Fragment, joined, shipped
 from imagewright.types import Entry, Origin, Tree
+
+
+def check_fragments(planned: PlannedRamdisk) -> None:
+    """Refuse a fragment that is no shell: at boot one such line would end all of ``/init``. Raises ContractError."""
+    origins = {flavour.name: flavour.origin for flavour in planned.flavours}
+    for one in planned.fragments:
+        done = subprocess.run(("sh", "-n"), input=one.content, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ContractError(
+                "init-syntax",
+                f"what flavour `{one.flavour}` gives for /init is no shell",
+                where=(f"flavour: {origins[one.flavour]}",),
+                cause=(done.stderr.strip().splitlines() or ["`sh -n` refuses it"])[-1],
+                hint="`sh -n FILE` says the same of the flavour's file `init`",
+            )
 
 
 def stage_given(planned: PlannedRamdisk, folder: Path, *, init_timeout: int) -> dict[str, str]:
