@@ -83,10 +83,12 @@ def test_nothing_of_the_host_stays_in_a_first_tree(tmp_path: Path) -> None:
     left = ("etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/sources.list")
     for name in (*left, "etc/hostname", "etc/resolv.conf", "var/cache/apt/archives/lock"):
         (tmp_path / name).write_text("of the host\n")
+        (tmp_path / name).chmod(0o755)
     sources = sources_file(Archive(main="http://m.example/debian", security="", components=("main",)), "trixie")
     dress(tmp_path, sources_file=sources, documentation=False)
     assert not [name for name in left if (tmp_path / name).exists()]
     assert (tmp_path / "etc/hostname").read_text() == "localhost\n"
+    assert (tmp_path / "etc/hostname").stat().st_mode & 0o111 == 0
     assert (tmp_path / "etc/resolv.conf").readlink().is_relative_to("../run")
     assert (tmp_path / "etc/apt/sources.list.d/debian.sources").read_text() == sources
     texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]

@@ -114,6 +114,8 @@ def dress(root: Path, *, sources_file: str, documentation: bool) -> None:
         lines = ["# Remove this file to have manual pages and documents of packages that are installed from now on."]
         lines += EXCLUDED_DOCUMENTATION
         (root / "etc/dpkg/dpkg.cfg.d/50-no-documentation").write_text("".join(f"{line}\n" for line in lines))
+    # its mode is the host's, too
+    (root / "etc/hostname").unlink(missing_ok=True)
     (root / "etc/hostname").write_text("localhost\n")
     (root / "etc/hosts").write_text(_HOSTS)
     resolver = root / "etc/resolv.conf"
