@@ -280,6 +280,12 @@ def test_a_file_that_cannot_be_read_is_named(caller: Caller, cloud: Cloud, tmp_p
     refused(caller, cloud, "cannot be read", UsageError, file=str(tmp_path))
 
 
+def test_a_file_without_an_end_is_refused_before_it_is_read(caller: Caller, cloud: Cloud, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for endless in (tmp_path / "pipe", Path("/dev/zero")):
+        refused(caller, cloud, "neither a file nor a disk", UsageError, file=str(endless))
+
+
 def test_who_names_no_server_is_told_all_ways_to_name_one(caller: Caller, cloud: Cloud) -> None:
     text = refused(caller, cloud, "no server of cloud images is named", UsageError, folder="")
     for way in ("--cloud-images", "CLOUD_IMAGES", "imagewright.toml", "--base-image-file", "debian"):

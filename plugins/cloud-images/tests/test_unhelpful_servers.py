@@ -107,7 +107,7 @@ def test_a_server_that_refuses_is_not_asked_again(caller: Caller, cloud: Cloud, 
 
 
 def test_a_server_that_is_not_there_is_named(caller: Caller, cloud: Cloud) -> None:
-    refused(caller, cloud, "127.0.0.1:1/.*refused", folder="http://127.0.0.1:1/x")
+    refused(caller, cloud, "127.0.0.1:1/.*fetched: connection refused", folder="http://127.0.0.1:1/x")
 
 
 def test_redirections_are_followed_and_told(caller: Caller, cloud: Cloud) -> None:

@@ -139,6 +139,20 @@ def address(value: str) -> str:
     return value
 
 
+def server(value: str) -> str:
+    """The address of a server that files are fetched from."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", value)
+    except ValueError:  # brackets, or a port that is no port
+        good = False
+    if not good:
+        raise ValueError("it must be an address of http or https, such as `https://cloud-images.example`")
+    return value
+
+
 def label(value: str) -> str:
     """The label of an ext4 filesystem."""
     if not value or len(value.encode()) > 16 or not value.isprintable() or "/" in value or " " in value:

@@ -154,7 +154,7 @@ _ALL = (
     Setting(
         name="cloud-images",
         help="Server that Ubuntu's cloud images come from; RELEASE/current/ is added.",
-        convert=kinds.address,
+        convert=kinds.server,
         metavar="URL",
         ancestor="CLOUD_IMAGES",
         default="",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import ssl
@@ -308,11 +307,12 @@ def _mib(count: int) -> str:
 
 
 def _said(error: Exception) -> str:
-    inner = error.__cause__
-    while inner is not None and inner.__cause__ is not None:
-        inner = inner.__cause__
-    if isinstance(inner, OSError) and inner.errno:
-        return os.strerror(inner.errno).lower()
+    """What the system said, without its number: the error of the system is the cause, or an argument of it."""
+    inner: object = error
+    while isinstance(inner, Exception):
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror.lower()
+        inner = inner.__cause__ or (inner.args[0] if inner.args else None)
     return str(error) or type(error).__name__
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -194,6 +195,9 @@ class _Fetching:
 def _local(store: Store, path: Path, digest: str, ctx: CallContext) -> str:
     """Bring a file of the caller's into the cache, where mapped root can read it; its digest."""
     try:
+        kind = path.stat().st_mode
+        if stat.S_ISCHR(kind) or stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):  # it may have no end
+            raise _unreadable(path, "it is neither a file nor a disk")
         found = digest_of_file(path)
         if digest and found != digest:
             raise StepFailed(
@@ -213,15 +217,19 @@ def _local(store: Store, path: Path, digest: str, ctx: CallContext) -> str:
             finally:
                 part.unlink(missing_ok=True)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise UsageError(
-            "base-image-unreadable",
-            f"the base image {path} cannot be read",
-            cause=(error.strerror or str(error)).lower(),
-            hint="--base-image-file names a file or an address",
-            option="base-image-file",
-        ) from error
+        raise _unreadable(path, (error.strerror or str(error)).lower()) from error
     ctx.report(f"{path} is {found}")
     return found
+
+
+def _unreadable(path: Path, why: str) -> UsageError:
+    return UsageError(
+        "base-image-unreadable",
+        f"the base image {path} cannot be read",
+        cause=why,
+        hint="--base-image-file names a file or an address",
+        option="base-image-file",
+    )
 
 
 def _host_proxies(environment: Mapping[str, str]) -> dict[str, str]:
