@@ -71,13 +71,17 @@ def make_read_only(target: str) -> None:
 
 
 def make_writable(target: str) -> None:
-    """Undo :func:`make_read_only`; what the host mounted read only stays so."""
-    _change_mount(target, struct.pack("QQQQ", 0, _MOUNT_ATTR_RDONLY, 0, 0), "writable")
+    """Undo :func:`make_read_only`; below a mount that has one of the host's read-only ones, all stay read only."""
+    attributes = struct.pack("QQQQ", 0, _MOUNT_ATTR_RDONLY, 0, 0)
+    try:
+        _change_mount(target, attributes, "writable")
+    except PermissionError:  # the kernel changes all or none, and nothing that the host mounted read only
+        _change_mount(target, attributes, "writable", flags=0)
 
 
-def _change_mount(target: str, attributes: bytes, what: str) -> None:
+def _change_mount(target: str, attributes: bytes, what: str, flags: int = _AT_RECURSIVE) -> None:
     size = ctypes.c_size_t(len(attributes))
-    result = _LIBC.syscall(_SYS_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, attributes, size)
+    result = _LIBC.syscall(_SYS_MOUNT_SETATTR, _AT_FDCWD, target.encode(), flags, attributes, size)
     _check(result, f"make {target} {what}")
 
 

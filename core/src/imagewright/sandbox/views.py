@@ -40,7 +40,7 @@ def park(reached: Reached) -> None:
     for folder, descriptor in reached.code:
         _uncover(folder, descriptor)
     # an ordinary caller is mapped root: without this a step outside the tree could write whatever the caller can
-    scratch = [(name, _open(name)) for name in ("/tmp", "/var/tmp") if os.path.isdir(name)]  # noqa: S108 - the host's
+    scratch = [(name, _open(name)) for name in ("/tmp", "/var/tmp") if _may_be_written(name)]  # noqa: S108 - the host's
     syscalls.make_read_only("/")
     for name, descriptor in scratch:
         _bind_opened(descriptor, name)
@@ -67,6 +67,11 @@ def park(reached: Reached) -> None:
             _write(parked, b"")
         _bind_opened(source, parked)
         syscalls.make_writable(parked)
+
+
+def _may_be_written(folder: str) -> bool:
+    """Whether it is there, and on a mount that the host has not made read only."""
+    return os.path.isdir(folder) and not os.statvfs(folder).f_flag & os.ST_RDONLY
 
 
 def closed_to_strangers(folders: list[str]) -> list[str]:

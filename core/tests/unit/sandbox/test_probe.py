@@ -65,6 +65,15 @@ def test_a_masked_proc_is_recognised(sandbox_works: None) -> None:
     assert "systempaths=unconfined" in line
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root mounts on the host")
+@pytest.mark.parametrize("point", ["a folder of /tmp", "/var/tmp"])
+def test_what_the_host_mounted_read_only_is_in_no_way(sandbox_works: None, tmp_path: Path, point: str) -> None:
+    # an AppImage that runs has a mount of its own below /tmp; a container may have a root that is read only
+    folder = str(tmp_path) if point != "/var/tmp" else point
+    mounts = 'mount -t tmpfs -o ro none "$0" && exec "$@"'
+    assert probed("unshare", "--mount", "sh", "-c", mounts, folder) == []
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root maps ids without help")
 def test_lacking_mappers_are_named_with_their_package(sandbox_works: None, tmp_path: Path) -> None:
     assert "missing-tool | the host lacks newuidmap and newgidmap | sudo apt-get install uidmap" in probed(
