@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from imagewright.cli import streams
+from imagewright.cli.render.lines import printable
 from imagewright.errors import ImagewrightError
 
 SCHEMA = 1
@@ -20,10 +21,10 @@ def coloured(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 def render(error: ImagewrightError, *, colour: bool = False) -> str:
-    """The whole message: what, where, cause, hint."""
-    lines = [f"{_word('error', '1;31', colour)}: {error.message}"]
+    """The whole message: what, where, cause, hint, and nothing in it that moves a terminal's cursor."""
+    lines = [f"{_word('error', '1;31', colour)}: {_shown(error.message)}"]
     for place in error.where:
-        lines += [f"  {line}" for line in place.splitlines() or [""]]
+        lines += [f"  {printable(line)}" for line in place.splitlines() or [""]]
     if error.cause:
         lines.append(_labelled("cause", error.cause, "1", colour))
     if error.hint:
@@ -32,8 +33,12 @@ def render(error: ImagewrightError, *, colour: bool = False) -> str:
 
 
 def _labelled(label: str, text: str, code: str, colour: bool) -> str:
-    first, *rest = text.splitlines()
+    first, *rest = map(printable, text.splitlines())
     return "\n".join([f"{_word(label, code, colour)}: {first}", *(f"  {line}" for line in rest)])
+
+
+def _shown(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _word(word: str, code: str, colour: bool) -> str:
@@ -74,7 +79,7 @@ def show_warning(
 ) -> None:
     """Write a warning to stderr; a replacement of :func:`warnings.showwarning`, whose form is for programmers."""
     word = _word("warning", "1;33", coloured(sys.stderr, os.environ))
-    _complain(f"{word}: {message}\n")
+    _complain(f"{word}: {_shown(str(message))}\n")
 
 
 def _complain(text: str) -> None:

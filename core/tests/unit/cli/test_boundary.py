@@ -263,3 +263,10 @@ def test_errors_are_coloured_for_people_who_want_it(variables, coloured):
 def test_lines_of_a_place_are_all_indented():
     error = StepFailed("step-failed", "it failed", where=("a\nb",), cause="c\nd")
     assert messages.render(error) == "error: it failed\n  a\n  b\ncause: c\n  d\n"
+
+
+def test_what_a_script_printed_moves_no_cursor_in_a_message():
+    error = StepFailed(
+        "step-failed", "it \x1b[2Jfailed", where=("| \x1b[31mred\x1b[2J \x00\a",), cause="c\x1b[H", hint="h\b"
+    )
+    assert messages.render(error) == "error: it failed\n  | red \ncause: c\nhint: h\n"
