@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
@@ -14,6 +15,9 @@ WIDEST = 100
 
 NARROWEST = 8
 """Columns that a column of a table keeps on the narrowest terminal."""
+
+_PARTS = re.compile(r" |(?<=[-/])")
+"""Between the parts of a cell that stay whole where there is room."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, indent: str = "") -> str:
@@ -28,12 +32,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, indent: str = "
         cells.insert(0, list(head))
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     if sys.stdout.isatty():
-        _narrow(widths, shutil.get_terminal_size().columns - len(indent) - 2 * (len(widths) - 1))
+        longest = [max(len(part) for row in cells for part in _PARTS.split(row[at])) for at in range(len(head))]
+        _narrow(widths, longest, shutil.get_terminal_size().columns - len(indent) - 2 * (len(widths) - 1))
     lines = []
     for row in cells:
         wrapped = [
-            textwrap.wrap(cell, width, break_on_hyphens=False) if len(cell) > width else [cell]
-            for cell, width in zip(row, widths, strict=True)
+            _wrapped(cell, width) if len(cell) > width else [cell] for cell, width in zip(row, widths, strict=True)
         ]
         for parts in zip_longest(*wrapped, fillvalue=""):
             line = "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
@@ -41,10 +45,28 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, indent: str = "
     return "".join(lines)
 
 
-def _narrow(widths: list[int], room: int) -> None:
-    """Take from the widest columns, one by one, until all of them fit; none gets narrower than :data:`NARROWEST`."""
-    while sum(widths) > room and max(widths) > NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+def _wrapped(cell: str, width: int) -> list[str]:
+    """The cell's lines; a name that is wider than the column is parted behind a dash or a slash, if that does."""
+    lines = [""]
+    for word in cell.split():
+        parts = _PARTS.split(word) if len(word) > width else [word]
+        for number, part in enumerate(parts):
+            gap = " " if lines[-1] and number == 0 else ""
+            if len(lines[-1] + gap + part) <= width:
+                lines[-1] += gap + part
+            else:
+                lines += textwrap.wrap(part, width, break_on_hyphens=False)
+    return lines if lines[0] else lines[1:]
+
+
+def _narrow(widths: list[int], parts: Sequence[int], room: int) -> None:
+    """Take from the widest columns, one by one, until all of them fit; none gets narrower than :data:`NARROWEST`.
+
+    As long as that does, none gets narrower than the longest part of its names either.
+    """
+    for least in (parts, [NARROWEST] * len(widths)):
+        while sum(widths) > room and (wide := [at for at, width in enumerate(widths) if width > least[at]]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
 
 
 def screen_width() -> int:

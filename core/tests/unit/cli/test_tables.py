@@ -42,6 +42,23 @@ def test_what_people_read_on_a_narrow_terminal_fits_it(words):
     assert [line for line in lines if len(line) > 80] == []
 
 
+def test_a_name_that_is_wider_than_its_column_is_parted_at_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    rows = [("block-device", "10-mmdebstrap", "one two x-y abcdefghijklm")]
+    monkeypatch.setenv("COLUMNS", "37")
+    assert table(("PHASE", "STEP", "WHAT"), rows) == (
+        "PHASE       STEP        WHAT\nblock-      10-         one two x-y\ndevice      mmdebstrap  abcdefghijklm\n"
+    )
+    monkeypatch.setenv("COLUMNS", "28")
+    assert table(("PHASE", "STEP", "WHAT"), rows) == (
+        "PHASE   STEP       WHAT\n"
+        "block-  10-        one two\n"
+        "device  mmdebstra  x-y\n"
+        "        p          abcdefghi\n"
+        "                   jklm\n"
+    )
+
+
 def test_a_term_has_its_meaning_beside_it_and_a_long_one_below():
     text = terms([("a", "one two three four"), ("quite-a-long-term", "five-six-seven")], 24)
     assert text == (
