@@ -173,12 +173,23 @@ def test_files_of_flavours_are_laid_over_and_two_that_differ_are_refused(image_k
     )
     built = make_ramdisk(image_kit, "lays")
     assert built.nodes["usr/lib/firmware/probe.bin"].content == b"\x01"
+    # whence the kernel takes firmware and modprobe modules
+    assert built.nodes["lib"].target == "usr/lib"
     assert built.read("usr/bin/wget") == "#!/bin/sh\n"
     assert built.read("etc/passwd") == "probe\n"
     assert built.read("usr/lib/udev/rules.d/80-probe.rules") == "# a rule\n"
     image_kit.flavour("rival", {"files/usr/lib/udev/rules.d/80-probe.rules": "# another\n"})
     with pytest.raises(PlanError, match="flavours `rival` and `lays` both have a file"):
         make_ramdisk(image_kit, "lays", "rival")
+
+
+def test_a_file_of_a_flavour_where_a_ramdisk_has_a_folder_is_refused(image_kit: ImageKit) -> None:
+    image_kit.flavour("top", {"files/bin": "no folder\n"})
+    with pytest.raises(ContractError, match="flavour `top` has a file at `/bin`, where a ramdisk has a folder"):
+        make_ramdisk(image_kit, "top")
+    image_kit.flavour("below", {"files/usr/bin": "no folder\n"})
+    with pytest.raises(StepFailed, match="below has a file at `/usr/bin`, where a ramdisk has a folder"):
+        make_ramdisk(image_kit, "below")
 
 
 def test_the_kernel_is_that_of_the_module_root(image_kit: ImageKit, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from imagewright.planning.preparing import context_of, prepare, wanted_packages
 from imagewright.planning.selection import Selection, select
 from imagewright.planning.steps import check_package_name
 from imagewright.planning.variables import as_text
-from imagewright.ramdisk.layout import merged_path
+from imagewright.ramdisk.layout import MERGED, merged_path
 from imagewright.request import RamdiskRequest, Request
 from imagewright.types import (
     BinaryDependency,
@@ -322,6 +322,15 @@ def _files(given: _Given) -> tuple[tuple[Entry, str], ...]:
 def _add(files: dict[str, tuple[Entry, Origin]], entry: Entry, origin: Origin) -> None:
     # /lib/udev and /usr/lib/udev are one place in a ramdisk
     path = merged_path(entry.path)
+    if path in MERGED:
+        if entry.kind != "folder":
+            raise broken(
+                origin,
+                "file-over-folder",
+                f"flavour `{origin.flavour}` has a {entry.kind} at `/{path}`, where a ramdisk has a folder",
+                hint=f"lay files into it: `files/usr/{path}/`",
+            )
+        path = f"usr/{path}"
     entry = replace(entry, path=path)
     there = files.get(path)
     if there is not None and there[0].fingerprint() != entry.fingerprint():

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from imagewright.errors import StepFailed
 from imagewright.ramdisk.archive import Member
 from imagewright.ramdisk.layout import MERGED, merged_path
 from imagewright.ramdisk.roots import Found, Root
@@ -119,9 +120,18 @@ class Contents:
         return merged_path(path) in self._held
 
     def finished(self) -> tuple[Held, ...]:
-        """Everything, parents first, sorted by path."""
+        """Everything, parents first, sorted by path. Raises StepFailed for a file that lies where a folder must be."""
         for path, content in _FILES.items():
             self.put(Member(path=path, content=content.encode()))
+        for path in self._held:
+            above = self._held.get(posixpath.dirname(path))
+            if above is not None and above.member.kind in ("file", "device"):
+                raise StepFailed(
+                    "file-over-folder",
+                    f"{above.origin} has a {above.member.kind} at `/{above.member.path}`, where a ramdisk has a folder",
+                    where=(f"in the folder: {posixpath.basename(path)}",),
+                    hint="give it another name, or lay it into the folder",
+                )
         return tuple(self._held[path] for path in sorted(self._held))
 
     def _folder(self, path: str) -> None:
