@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterator
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from imagewright.checking.findings import Hit, Level, Rule
@@ -30,6 +31,18 @@ ANCESTORS = {
     "udev.d": "the folder `udev`",
 }
 """Folders that image tools of old know, with what takes their place."""
+
+ANCESTOR_FILES = {
+    "block-device-default.yaml": "the flavour `vm`, a script in `block-device.d`, or a `Layout` from a class",
+    "element-deps": "`requires = [...]` in flavour.toml",
+    "element-provides": "`provides = [...]` in flavour.toml",
+    "package-installs.json": "`packages = [...]` in flavour.toml",
+    "package-installs.yaml": "`packages = [...]` in flavour.toml",
+    "pkg-map": "a flavour for each operating system, or a class",
+    "source-repository-*": "a script that fetches by digest",
+    "svc-map": "a flavour for each operating system, or a class",
+}
+"""Files that image tools of old read in a flavour's folder, with what takes their place."""
 
 LEFTOVER = re.compile(r".*(~|\.(bak|orig|rej|swp|dpkg-(old|new|dist)))|\.#.*|#.*#")
 SECRET = re.compile(r"(^|-)(password|passphrase|secret|token|credentials?|api-key|private-key)$")
@@ -91,6 +104,16 @@ def _right_folder(name: str, bare: str, phases: list[str]) -> str:
         return f"here it is {ANCESTORS[name]}"
     near = get_close_matches(f"{bare.replace('finalize', 'finalise')}.d", phases, n=1, cutoff=0.5)
     return f"call it `{near[0]}`" if near else f"the phases are {', '.join(phases)}"
+
+
+def _unread_file(flavour: FlavourSubject) -> Iterator[Hit]:
+    if flavour.folder is None:
+        return
+    for path in sorted(flavour.folder.iterdir()):
+        for pattern, instead in ANCESTOR_FILES.items():
+            if fnmatchcase(path.name, pattern) and path.is_file():
+                fix = f"here it is {instead}; then remove the file"
+                yield Hit(file=path.name, message=f"`{path.name}` is read by nobody", fix=fix)
 
 
 def _root(flavour: FlavourSubject) -> Iterator[Hit]:
@@ -287,6 +310,13 @@ RULES: tuple[Rule[FlavourSubject], ...] = (
         what="a folder that is nearly the folder of a phase",
         reason="its scripts would never run",
         check=_phase_folder,
+    ),
+    Rule(
+        name="unread-file",
+        what="a file that says something to other image tools alone, such as `element-deps`",
+        reason="it is data here, and what it says is lost",
+        check=_unread_file,
+        level=Level.WARNING,
     ),
     Rule(
         name="root-folder",

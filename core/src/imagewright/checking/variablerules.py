@@ -55,6 +55,23 @@ _UPPER = re.compile(r"[A-Z_][A-Z0-9_]*")
 _PYTHON = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["']([A-Za-z_][A-Za-z0-9_]*)["']""")
 
 
+ANCESTORS = {
+    **dict.fromkeys(("DIB_ARGS", "DIB_ENV"), "leave it out: the manifest says what was built"),
+    "DIB_DEBUG_TRACE": "leave it out: `-x` traces scripts by itself",
+    "DIB_OFFLINE": "leave it out: with `--offline` the build has no network",
+    "DIB_RELEASE": "here it is `RELEASE`",
+    "DIB_ROOT_LABEL": "here it is `IMAGE_ROOT_LABEL`",
+    **dict.fromkeys(("DIB_INIT_SYSTEM", "DISTRO_NAME"), "/etc/os-release of the target says it"),
+    "IMAGE_BLOCK_DEVICES": "here it is `IMAGE_BLOCK_DEVICE`, in block-device.d",
+    "IMAGE_ELEMENT": "a class has `ctx.flavours`",
+    **dict.fromkeys(
+        ("TMP_BUILD_DIR", "TMP_IMAGE_DIR", "TMP_MOUNT_PATH"),
+        "here it is `TARGET_ROOT`, in root.d, cleanup.d and block-device.d; inside the target it is `/`",
+    ),
+}
+"""Variables that image tools of old set, with what takes their place."""
+
+
 def _undeclared(flavour: FlavourSubject) -> Iterator[Hit]:
     for script in flavour.scripts:
         if script.phase is None:
@@ -115,6 +132,8 @@ def _explained(flavour: FlavourSubject, script: ScriptSubject, name: str, known:
     for parameter in flavour.metadata.parameters:
         if parameter.secret and parameter.variable == name:
             return f"`{name}` is a secret, and secrets are in no image", "take it from metadata at boot"
+    if name in ANCESTORS:
+        return f"nothing sets `{name}`", ANCESTORS[name]
     near = get_close_matches(name, [one for one in known if _UPPER.fullmatch(one)], n=1, cutoff=0.8)
     declare = f"declare it in flavour.toml: [parameters.{name.lower().replace('_', '-').strip('-')}]"
     return (
