@@ -22,6 +22,8 @@ OPTION = "--repository"
 _WORD = re.compile(r"[A-Za-z0-9.][A-Za-z0-9+._~/:-]*")
 _LOGIN = re.compile(r"[^\s:]+:\S+")
 _PRIVATE_KEY = re.compile(rb"-----BEGIN PGP PRIVATE KEY BLOCK-----")
+# in ASCII form, or as a packet of a public key in either of its forms (RFC 9580, 4.2)
+_PUBLIC_KEY = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----|\A[\x98-\x9a\xc6]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,8 @@ def _fault(one: Repository) -> str:
         return "one of its keys is empty"
     if any(_PRIVATE_KEY.search(key) for key in one.keys):
         return "one of its keys is a private one, and only the public one is wanted"
+    if not all(_PUBLIC_KEY.search(key) for key in one.keys):
+        return "one of its keys is no OpenPGP public key; gpg --armor --export KEY > FILE makes one"
     if one.login and _LOGIN.fullmatch(one.login) is None:
         return "its login must be USER:PASSWORD without white space"
     return ""

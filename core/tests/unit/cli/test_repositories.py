@@ -117,7 +117,7 @@ def test_a_settings_file_names_the_repository_and_the_files_beside_it(tmp_path):
         'repository = ["https://acme.example/debian stable main"]\n'
         'repository-key = ["acme.asc"]\nrepository-login = "acme.login"\nflavour-path = ["flavours"]\n'
     )
-    (folder / "acme.asc").write_text("key")
+    (folder / "acme.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
     (folder / "acme.login").write_text("machine acme.example login ann password pa55word\n")
     argv = [Path(sys.executable).parent / "disk-image-create", "--plan", "--skip-base", "taking"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=folder)

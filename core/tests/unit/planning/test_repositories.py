@@ -47,7 +47,9 @@ keys = ["acme.asc"]
 login = "acme-login"
 """
 
-ACME = Repository(address="https://packages.example.org/debian", suite="stable", components=("main",), keys=(b"key",))
+ACME = Repository(
+    address="https://packages.example.org/debian", suite="stable", components=("main",), keys=(b"\x99key",)
+)
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_the_keys_of_steps_cover_the_repository_and_not_its_login(taking):
         replace(ACME, address="https://other.example.org"),
         replace(ACME, suite="other"),
         replace(ACME, components=("other",)),
-        replace(ACME, keys=(b"other",)),
+        replace(ACME, keys=(b"\x99other",)),
     ]
     found = {keys_of(taking.prepare("system", repositories=(one,)))["packages/10-resolve"] for one in changed}
     assert len(found | {given["packages/10-resolve"]}) == len(changed) + 1
@@ -143,7 +145,7 @@ def test_the_same_repository_from_two_is_one(taking):
 
 def test_two_that_differ_in_the_key_alone_are_a_conflict_that_names_both(taking):
     asked = Repository(
-        address="https://packages.example.org/debian", suite="first", components=("main", "extra"), keys=(b"other",)
+        address="https://packages.example.org/debian", suite="first", components=("main", "extra"), keys=(b"\x99other",)
     )
     with pytest.raises(PlanError, match="given twice") as caught:
         taking.prepare("acme", repositories=(asked,))
@@ -175,6 +177,7 @@ def test_a_system_without_a_package_manager_takes_none(shelf):
         ({"suite": "./"}, "has no components"),
         ({"keys": (b"",)}, "keys is empty"),
         ({"keys": (b"-----BEGIN PGP PRIVATE KEY BLOCK-----",)}, "private one"),
+        ({"keys": (b"a page of HTML",)}, "no OpenPGP public key"),
         ({"login": "pa55word"}, "USER:PASSWORD"),
         ({"login": "ann:pa55word\nmachine x"}, "USER:PASSWORD"),
     ],
