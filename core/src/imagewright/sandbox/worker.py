@@ -53,13 +53,24 @@ def _execute(job: dict[str, Any]) -> NoReturn:
         os.execvpe(program, job["argv"], job["environment"])  # noqa: S606 - argv as given
     except FileNotFoundError:
         if "/" in program and os.path.exists(program):
-            _complain(f"{program}: the interpreter of its first line is not there")
+            _complain(f"{program}: the interpreter of its first line is not there{_interpreter(program)}")
             os._exit(NOT_EXECUTABLE)
         _complain(f"{program}: not found")
         os._exit(NOT_FOUND)
     except OSError as error:
         _complain(f"{program}: {error.strerror}")
         os._exit(NOT_EXECUTABLE)
+
+
+def _interpreter(program: str) -> str:
+    """Which one it is, as the end of a message; a carriage return shows as one."""
+    try:
+        with open(program, "rb") as script:
+            line = script.readline(256)
+    except OSError:
+        return ""
+    name = line.removeprefix(b"#!").strip(b" \t\n").decode(errors="replace")
+    return f": {name!r}" if line.startswith(b"#!") else ""
 
 
 def call(job: dict[str, Any], result: int) -> NoReturn:

@@ -34,7 +34,8 @@ def test_the_exit_status_is_that_of_the_program(bench, script: str, status: int)
     [
         ("absent", None, 127, "not found"),
         ("data", "#!/bin/sh\n", 126, "Permission denied"),
-        ("script", "#!/no/such/shell\n", 126, "interpreter"),
+        ("script", "#!/no/such/shell\n", 126, "interpreter of its first line is not there: '/no/such/shell'"),
+        ("windows", "#!/bin/sh\r\n", 126, r"'/bin/sh\r'"),
     ],
 )
 def test_a_program_that_cannot_start_says_why(bench, name: str, content: str | None, status: int, said: str) -> None:
