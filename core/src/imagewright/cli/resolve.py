@@ -182,7 +182,7 @@ def _read(path: Path) -> SettingsFile | None:
         raise UsageError(
             "settings-file",
             f"`{path}` is not TOML",
-            cause=str(error),
+            cause=str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8",
             hint='texts stand in quotes, lists in brackets: `release = "trixie"`, `type = ["raw", "tar"]`',
         ) from error
     for key in table:
