@@ -1,4 +1,4 @@
-"""The folder of one trial's files: gone at its end but for logs worth reading, and swept up if its owner was killed."""
+"""The folder of a command's files: gone at its end but for logs worth reading, and swept up if its owner was killed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def scratch(above: Path | None) -> Iterator[Scratch]:
 
 def _clear(it: Scratch) -> None:
     for path in it.path.iterdir():
-        if not (it.keep_logs and path.suffix == ".log" and path.stat().st_size):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not (it.keep_logs and path.suffix == ".log" and path.stat().st_size):
             path.unlink()
     with contextlib.suppress(OSError):
         it.path.rmdir()

@@ -62,7 +62,7 @@ class Reports:
     def keep(self, kind: Kind, client: str, body: bytes) -> Kept:
         """Keep what a machine sent. Raises BadReport, Full or OSError."""
         try:
-            content = json.loads(body)
+            content = json.loads(body, parse_constant=_no_number)
         except (ValueError, RecursionError):
             raise BadReport("it is no JSON") from None
         if not isinstance(content, dict):
@@ -85,6 +85,11 @@ class Reports:
         partial.write_bytes(data)
         partial.rename(path)
         return Kept(path=path, summary=_summary(content), outcome=_outcome(content))
+
+
+def _no_number(name: str) -> float:
+    # Python reads NaN and Infinity, and no other reader of the file would
+    raise ValueError(name)
 
 
 def _plain(client: str) -> str:

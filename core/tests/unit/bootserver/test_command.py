@@ -81,3 +81,18 @@ def test_it_ends_when_it_is_told_to_and_leaves_nothing_behind(tmp_path: Path) ->
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 143
     assert list((tmp_path / "cache" / "boot-server").iterdir()) == []
+
+
+def test_what_a_killed_one_left_is_gone_after_the_next(tmp_path: Path) -> None:
+    write_disk(tmp_path / "web.raw", 4)
+    argv = [str(PROGRAM), "boot-server", "--listen", "127.0.0.1:0", "--image", "web.raw"]
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        with subprocess.Popen(
+            argv, env=environment(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            assert "listening at 127.0.0.1:" in process.stderr.readline()
+            assert len(list((tmp_path / "cache" / "boot-server").iterdir())) == 1
+            process.send_signal(number)
+            process.wait(30)
+    assert list((tmp_path / "cache" / "boot-server").iterdir()) == []

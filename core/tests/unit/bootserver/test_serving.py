@@ -117,6 +117,7 @@ def test_reports_and_inventories_are_kept_as_json_files(tmp_path: Path) -> None:
     [
         ("/report", b"[1]", {}, 400),
         ("/report", b"{", {}, 400),
+        ("/report", b'{"temperature": NaN}', {}, 400),
         ("/report", b"[" * 100_000, {}, 400),
         ("/report", b"", {"Content-Length": "x"}, 411),
         ("/report", b"{}", {"Content-Length": str(2**21)}, 413),

@@ -223,7 +223,9 @@ def test_an_unknown_key_names_the_file_and_the_nearest_option(tmp_path):
     assert "`image-size`" in failure.value.hint
 
 
-@pytest.mark.parametrize(("content", "cause"), [(b"arch = [", "end of document"), (b'arch = "\xff"', "it is not UTF-8")])
+@pytest.mark.parametrize(
+    ("content", "cause"), [(b"arch = [", "end of document"), (b'arch = "\xff"', "it is not UTF-8")]
+)
 def test_a_file_that_is_not_toml_is_named(tmp_path, content, cause):
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(UsageError, match="not TOML") as failure:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
+from imagewright.boot.scratch import scratch
 from imagewright.bootserver import initiator
 from imagewright.bootserver.deployment import Order
 from imagewright.bootserver.errors import DeploymentFailed
@@ -39,23 +40,22 @@ def run(invocation: Invocation) -> None:
     if image is not None and not image.is_file():
         raise UsageError("no-such-image", f"there is no image {image}")
     work = Path(values.get("cache-dir") or cache_folder()) / "boot-server"
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        place = tempfile.TemporaryDirectory(prefix="run-", dir=work)
-    except OSError as error:
-        raise HostError(
-            "unwritable-cache", f"the folder {work} cannot be written", cause=error.strerror or str(error)
-        ) from error
-    with place as folder:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch(work)).path
+        except OSError as error:
+            raise HostError(
+                "unwritable-cache", f"the folder {work} cannot be written", cause=error.strerror or str(error)
+            ) from error
         service = Service(
             listen=values["listen"] or EVERYWHERE,
             image=image,
-            order=_order(values, image, Path(folder)),
+            order=_order(values, image, folder),
             keys=_keys(values["keys"]),
             reports=values["reports"],
             once=values["once"],
         )
-        with serving(service, Path(folder), _log(as_json=values["json"])) as it:
+        with serving(service, folder, _log(as_json=values["json"])) as it:
             if not it.wait():
                 raise DeploymentFailed("deployment-failed", "what was served once went wrong, as the log above says")
 
