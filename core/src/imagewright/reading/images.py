@@ -49,6 +49,7 @@ class Volume:
     partition: tables.Partition | None
     trees: tuple[Tree, ...] = ()
     problem: str = ""
+    damaged: bool = False
 
     @property
     def name(self) -> str:
@@ -210,7 +211,7 @@ def _volume(disk: Blocks, partition: tables.Partition | None) -> Volume:
                 return Volume(partition=partition, trees=reader(blocks))
             return Volume(partition=partition, problem=_problem(blocks))
     except Damaged as error:
-        return Volume(partition=partition, problem=str(error))
+        return Volume(partition=partition, problem=str(error), damaged=True)
 
 
 def _problem(blocks: Blocks) -> str:

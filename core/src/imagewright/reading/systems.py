@@ -148,7 +148,7 @@ def _nothing(search: _Search) -> ImageUnreadable:
         elif volume.trees and not any(problem.startswith(f"{volume.name} (") for problem in where):
             where.append(f"{volume.name}: {volume.trees[0].type}, without a kernel")
     path = search.image.path
-    if search.problems:
+    if search.problems or any(volume.damaged for volume in search.image.volumes):
         return ImageUnreadable("image-damaged", f"no kernel can be read from the image {path}", where=tuple(where))
     if where and all("is not read" in line or "encrypted" in line or "LVM" in line or "RAID" in line for line in where):
         return ImageUnreadable(

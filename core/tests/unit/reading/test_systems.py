@@ -152,7 +152,7 @@ def test_a_tar_archive_of_a_root_tree_is_read(tmp_path: Path, own: Machine) -> N
         taken(path)
 
 
-def test_an_image_without_a_kernel_says_so(tmp_path: Path) -> None:
+def test_an_image_without_a_kernel_says_so_and_a_damaged_one_that_it_is_damaged(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
     (root / "etc/fstab").touch()
@@ -160,3 +160,10 @@ def test_an_image_without_a_kernel_says_so(tmp_path: Path) -> None:
     with pytest.raises(ImageUnreadable, match="holds no kernel") as caught:
         taken(path)
     assert caught.value.reference == "no-kernel"
+    with path.open("r+b") as file:
+        # the superblock's size of a block
+        file.seek(1024 + 24)
+        file.write(b"\xff")
+    with pytest.raises(ImageUnreadable, match="no kernel can be read from the image") as caught:
+        taken(path)
+    assert caught.value.reference == "image-damaged"
