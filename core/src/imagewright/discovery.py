@@ -19,7 +19,7 @@ from stevedore.named import NamedExtensionManager
 
 from imagewright.deprecation import check_contract
 from imagewright.drivers import Output
-from imagewright.entrypoints import OUTPUTS, Found, Survey, check_name, survey
+from imagewright.entrypoints import MARKS, OUTPUTS, Found, Survey, check_name, survey
 from imagewright.errors import ContractError, PlanError, UsageError
 from imagewright.flavour import Flavour
 from imagewright.folders import DirectoryFlavour, check_root, directory_flavour, read_flavour_folder
@@ -230,7 +230,7 @@ def _unknown(name: str, surveyed: Survey, wanted_by: str, flavour_path: Sequence
     where += surveyed.unreadable
     for path in flavour_path:
         if (path.expanduser() / name).is_dir():
-            where.append(f"the folder {path.expanduser() / name} has no phase folder and no flavour.toml")
+            where.append(f"the folder {path.expanduser() / name} has no phase folder and none of {', '.join(MARKS)}")
     near = get_close_matches(name, surveyed.names, n=3)
     if near:
         hint = f"did you mean {' or '.join(f'`{one}`' for one in near)}?"

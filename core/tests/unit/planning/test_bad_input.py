@@ -31,9 +31,9 @@ def test_an_unknown_flavour_like_no_other_lists_what_there_is(shelf):
 def test_a_folder_of_that_name_without_anything_of_a_flavour_is_pointed_at(shelf):
     shelf.system()
     (shelf.folder / "zzzzz").mkdir()
-    assert "the folder ROOT/flavours/zzzzz has no phase folder and no flavour.toml" in message(
-        shelf, PlanError, "zzzzz"
-    )
+    assert (
+        "the folder ROOT/flavours/zzzzz has no phase folder and none of flavour.toml, binary-deps, init, modules"
+    ) in message(shelf, PlanError, "zzzzz")
 
 
 def test_an_impossible_name(shelf):
