@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from imagewright.errors import ImagewrightError
+from imagewright.errors import ImagewrightError, StepFailed
 from imagewright.plan import Plan
 from imagewright.testing.contract import PackContract
 from imagewright.testing.kit import ImageKit
-from imagewright.types import Call, Phase, Put
-from imagewright_debian.bootstrap import dress
+from imagewright.types import Call, CallContext, Phase, Put
+from imagewright_debian.bootstrap import bootstrap, dress
 from imagewright_debian.sources import Archive, sources_file
 
 
@@ -93,3 +94,29 @@ def test_nothing_of_the_host_stays_in_a_first_tree(tmp_path: Path) -> None:
     assert (tmp_path / "etc/apt/sources.list.d/debian.sources").read_text() == sources
     texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
     assert not [text for text in texts if "of the host" in text]
+
+
+@pytest.mark.parametrize(("offline", "hint"), [(True, "without --offline"), (False, "--mirror names another")])
+def test_a_first_tree_that_cannot_be_made_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, offline: bool, hint: str
+) -> None:
+    (tmp_path / "mmdebstrap").write_text("#!/bin/sh\nexit 25\n")
+    (tmp_path / "mmdebstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    ctx = CallContext(
+        target_root=tmp_path / "root",
+        environment={"_LIB": str(tmp_path / "lib"), "PATH": os.environ["PATH"]},
+        offline=offline,
+    )
+    with pytest.raises(StepFailed, match="exit status 25") as caught:
+        bootstrap(
+            ctx,
+            release="trixie",
+            architecture="amd64",
+            sources="",
+            sources_file="",
+            components="main",
+            documentation=False,
+            authority="",
+        )
+    assert hint in caught.value.hint

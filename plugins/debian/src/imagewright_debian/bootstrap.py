@@ -94,12 +94,12 @@ def bootstrap(
         environment = {**ctx.environment, "TMPDIR": folder}
         status = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
     if status:
-        raise StepFailed(
-            "mmdebstrap-failed",
-            f"mmdebstrap failed with exit status {status}",
-            cause="its last lines say why: a mirror out of reach, a wrong signature, or a release it does not hold",
-            hint="--mirror names another mirror",
-        )
+        cause = "its last lines say why: a mirror out of reach, a wrong signature, or a release it does not hold"
+        hint = "--mirror names another mirror"
+        if ctx.offline:
+            cause = "the cache lacks the first tree, and with --offline nothing is fetched"
+            hint = "build once without --offline"
+        raise StepFailed("mmdebstrap-failed", f"mmdebstrap failed with exit status {status}", cause=cause, hint=hint)
     dress(root, sources_file=sources_file, documentation=documentation)
 
 
