@@ -89,6 +89,14 @@ def file(value: str) -> Path:
         raise ValueError((error.strerror or str(error)).lower()) from None
 
 
+def folder(value: str) -> Path:
+    """The path of a folder that exists."""
+    found = path(value)
+    if not found.is_dir():
+        raise ValueError("there is no such folder")
+    return found
+
+
 def gib(value: str) -> int:
     """A size in GiB, decimals allowed, as bytes."""
     from decimal import Decimal, InvalidOperation

@@ -101,6 +101,7 @@ def test_the_ancestors_variables_are_honoured():
         ("IMAGEWRIGHT_PROGRESS", "fancy"),
         ("IMAGEWRIGHT_CA_CERTIFICATE", "/nonexistent/ca.pem"),
         ("IMAGEWRIGHT_MEMORY", "0"),
+        ("MODULE_ROOT", "/nonexistent/root"),
     ],
 )
 def test_a_bad_value_in_the_environment_names_the_variable(variable, text):
