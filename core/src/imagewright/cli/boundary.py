@@ -61,6 +61,8 @@ def run(program: str, make_command: Callable[[], Any], argv: Sequence[str]) -> i
         return code if code or unwritable is None else _failed(unwritable, screen)
     except BrokenPipeError:
         return _broken_pipe()
+    finally:
+        streams.settle(sys.stderr)
 
 
 def say(text: str) -> int:

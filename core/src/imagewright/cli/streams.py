@@ -79,3 +79,11 @@ def swallow(stream: TextIO) -> None:
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, stream.fileno())
     os.close(sink)
+
+
+def settle(stream: TextIO) -> None:
+    """Let what a stream did not take, such as progress, change no exit code: Python flushes it once more at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        swallow(stream)

@@ -192,6 +192,13 @@ def test_a_stderr_that_takes_nothing_leaves_the_exit_code(place):
     assert done.stdout == ""
 
 
+def test_progress_that_nobody_took_leaves_the_exit_code():
+    # a line that failed stays in the stream's buffer, and Python would end with 120 for it
+    code = COMMAND.replace('sys.stderr.write("cleaned up\\n")', "pass").format(body='sys.stderr.write("half a line")')
+    done = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" 2>/dev/full', sys.executable, code], env=environment())
+    assert done.returncode == 0
+
+
 def test_no_file_takes_the_number_of_a_closed_stream():
     body = 'import os; sys.stderr.write(f"{open(os.devnull).fileno()}\\n")'
     code = COMMAND.format(body=body)
