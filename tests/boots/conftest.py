@@ -135,7 +135,8 @@ def _with_another_kernel(lab: Lab, machine: RunningMachine, login: Login, key: K
     assert done.ok, f"{done.status}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     console = len(machine.console)
     login.run("sudo -n systemctl reboot", timeout=60)
-    machine.wait_for("Restarting system", lab.patience, after=console)
+    # the old kernel's last words may be lost, the next one's first are not
+    machine.wait_for("Linux version ", lab.patience, after=console)
     login = lab.log_in(machine, key)
     seen = observing.observe(login, timeout=lab.patience)
     return Life(console=machine.console[console:], seen=seen, facts={"boot": done.stdout})
