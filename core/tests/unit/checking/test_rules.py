@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from imagewright.checking import RULES, Level, checked
 from imagewright.checking.contract import VARIABLES
-from imagewright.errors import PlanError, UsageError
 from imagewright.types import Phase
 
 README = "# mine\n\nWhat it is for.\n"
@@ -363,31 +362,6 @@ def test_a_pack_that_does_not_load_is_one_finding(shelf):
     (finding,) = checked(["own"], shelf.paths).findings
     assert finding.rule == "does-not-load"
     assert "no_such_module_at_all" in finding.message
-
-
-def test_a_folder_of_flavours_is_checked_flavour_by_flavour(tmp_path):
-    write(tmp_path / "one", {})
-    write(tmp_path / "two", {"README.md": ""})
-    report = checked([str(tmp_path)])
-    assert report.flavours == ("one", "two")
-    assert [(finding.subject, finding.rule) for finding in report.findings] == [("two", "missing-readme")]
-
-
-@pytest.mark.parametrize("target", ["/nonexistent/x", "./empty", "./file", "./project"])
-def test_what_holds_no_flavour_is_refused(tmp_path, monkeypatch, target):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").touch()
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project/pyproject.toml").write_text("[project]\nname = 'x'\n")
-    with pytest.raises(UsageError) as caught:
-        checked([target])
-    assert caught.value.reference == "nothing-to-check"
-
-
-def test_an_unknown_name_is_an_error_of_the_plan():
-    with pytest.raises(PlanError):
-        checked(["no-such-flavour-at-all"])
 
 
 def test_warnings_are_no_errors(tmp_path):
