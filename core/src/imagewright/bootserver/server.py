@@ -37,6 +37,9 @@ _CONNECTIONS = 64
 _SILENCE = 60.0
 """Seconds after which a machine that says or takes nothing is given up."""
 
+_SLOWEST = 600.0
+"""The same for a machine that is sent an image: its disk may zero gigabytes before it takes more."""
+
 _PATIENCE = 600.0
 """Seconds for which a machine waits for an image that is being made."""
 
@@ -208,7 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             stream.seek(start)
             try:
+                self.connection.settimeout(_SLOWEST)
                 self.connection.sendfile(stream, start, end - start)
+                self.connection.settimeout(self.timeout)
             except OSError as error:
                 self.close_connection = True
                 self._say("failed", f"{offered.name} was not fetched to its end: {error.strerror or error}")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from imagewright.bootserver import protocol, reports
+from imagewright.bootserver import server as bootserver
 from imagewright.bootserver.deployment import Order
 from imagewright.bootserver.events import Event
 from imagewright.bootserver.protocol import Endpoint
@@ -92,6 +93,22 @@ def test_a_part_of_an_image_can_be_fetched_and_only_while_it_is_the_same_image(i
         assert (status, headers["content-range"]) == (416, f"bytes */{len(whole)}")
         status, headers, content = server.ask("HEAD", "/images/web.raw")
         assert (status, headers["content-length"], content) == (200, str(len(whole)), b"")
+
+
+def test_a_machine_whose_disk_is_slow_gets_the_whole_image(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootserver._Handler, "timeout", 0.2)
+    with running(tmp_path, image=image) as server:
+        endpoint = server.it.server.endpoint
+        with socket.socket() as machine:
+            machine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+            machine.connect((endpoint.address, endpoint.port))
+            machine.sendall(b"GET /images/web.raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            time.sleep(1.5)
+            machine.settimeout(30)
+            content = b"".join(iter(lambda: machine.recv(2**20), b""))
+        assert content.partition(b"\r\n\r\n")[2] == image.read_bytes()
 
 
 @pytest.mark.parametrize("path", ["/images/", "/images/../keys", "/images/%2e%2e/keys", "/etc/passwd", "/images/web"])
