@@ -1,16 +1,18 @@
-"""What the commands that build share: the log beside the screen, and the paths on stdout."""
+"""What the commands that build share: options, the log beside the screen, and the paths on stdout."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from imagewright.cli.commands.logs import LogFile
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
+from imagewright.cli.places import cache_folder
 from imagewright.cli.render.choose import Monitors, display
+from imagewright.cli.repositories import repositories_of
 from imagewright.errors import ImagewrightError
 from imagewright.events import Monitor
 
@@ -27,6 +29,33 @@ class Built(Protocol):
     def seconds(self) -> float:
         """How long it took."""
         ...
+
+
+def shared_request(invocation: Invocation) -> dict[str, Any]:
+    """The fields of a :class:`~imagewright.request.Request` that mean the same for every kind of output."""
+    values = invocation.values
+    return {
+        "arch": values["arch"],
+        "packages": values["package"],
+        "release": values["release"],
+        "mirror": values["mirror"],
+        "cloud_images": values["cloud-images"],
+        "base_image_file": values["base-image-file"],
+        "repositories": repositories_of(values),
+        "flavour_path": values["flavour-path"],
+        "settings": values["set"],
+        "overrides": values["override"],
+        "default_operating_system": values["operating-system"],
+        "cache_dir": (values["cache-dir"] or cache_folder()).absolute(),
+        "work_dir": values["work-dir"].absolute() if values["work-dir"] else None,
+        "ca_certificate": values["ca-certificate"].absolute() if values["ca-certificate"] else None,
+        "offline": values["offline"],
+        "no_cache": values["no-cache"],
+        "refresh": values["refresh"],
+        "start_from": values["from"],
+        "trace": values["trace"],
+        "environment": invocation.environment,
+    }
 
 
 def run_build(

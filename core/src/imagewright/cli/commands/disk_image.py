@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imagewright.cli.commands.building import run_build
+from imagewright.cli.commands.building import run_build, shared_request
 from imagewright.cli.commands.plans import print_plan
 from imagewright.cli.invocation import Invocation
-from imagewright.cli.places import cache_folder
-from imagewright.cli.repositories import repositories_of
 from imagewright.discovery import load_output
 from imagewright.errors import UsageError
 from imagewright.request import Request
@@ -43,34 +41,15 @@ def request_of(invocation: Invocation) -> Request:
         flavours=flavours,
         output=output_name(values["output"], types),
         types=types,
-        arch=values["arch"],
-        packages=values["package"],
-        release=values["release"],
-        mirror=values["mirror"],
         image_mirror=values["image-mirror"],
-        cloud_images=values["cloud-images"],
-        base_image_file=values["base-image-file"],
-        repositories=repositories_of(values),
         image_size=values["image-size"],
         root_label=values["root-label"],
         fs_type=values["fs-type"],
         kernel_arguments=values["kernel-args"],
-        flavour_path=values["flavour-path"],
-        settings=values["set"],
-        overrides=values["override"],
         skips=values["skip"],
         skip_base=values["skip-base"],
-        default_operating_system=values["operating-system"],
         for_publishing=values["for-publishing"],
-        cache_dir=(values["cache-dir"] or cache_folder()).absolute(),
-        work_dir=values["work-dir"].absolute() if values["work-dir"] else None,
-        ca_certificate=values["ca-certificate"].absolute() if values["ca-certificate"] else None,
-        offline=values["offline"],
-        no_cache=values["no-cache"],
-        refresh=values["refresh"],
-        start_from=values["from"],
-        trace=values["trace"],
-        environment=invocation.environment,
+        **shared_request(invocation),
     )
 
 

@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imagewright.cli.commands.building import run_build
+from imagewright.cli.commands.building import run_build, shared_request
 from imagewright.cli.commands.plans import foretell
 from imagewright.cli.commands.plans import page as tree_page
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
-from imagewright.cli.places import cache_folder
-from imagewright.cli.repositories import repositories_of
 from imagewright.cli.tables import table
 from imagewright.errors import UsageError
 from imagewright.request import RamdiskRequest, Request
@@ -57,27 +55,8 @@ def request_of(invocation: Invocation) -> RamdiskRequest:
             flavours=flavours,
             output=_output(values["output"]),
             types=(),
-            arch=values["arch"],
-            packages=values["package"],
-            release=values["release"],
-            mirror=values["mirror"],
-            cloud_images=values["cloud-images"],
-            base_image_file=values["base-image-file"],
-            repositories=repositories_of(values),
-            flavour_path=values["flavour-path"],
-            settings=values["set"],
-            overrides=values["override"],
-            default_operating_system=values["operating-system"],
-            cache_dir=(values["cache-dir"] or cache_folder()).absolute(),
-            work_dir=values["work-dir"].absolute() if values["work-dir"] else None,
-            ca_certificate=values["ca-certificate"].absolute() if values["ca-certificate"] else None,
-            offline=values["offline"],
-            no_cache=values["no-cache"],
-            refresh=values["refresh"],
-            start_from=values["from"],
-            trace=values["trace"],
             ramdisk=True,
-            environment=invocation.environment,
+            **shared_request(invocation),
         ),
         kernel_version=_version(values["kernel-version"]),
         module_root=values["module-root"].absolute() if values["module-root"] else None,
