@@ -2,7 +2,8 @@
 
 Fixtures: ``image_kit`` plans and builds (:class:`imagewright.testing.kit.ImageKit`); ``image_boot`` boots what was
 built (:class:`imagewright.testing.booting.Booter`); ``init_kit`` runs the init of a ramdisk
-(:class:`imagewright.testing.initkit.InitKit`).
+(:class:`imagewright.testing.initkit.InitKit`); ``reliability`` counts what a test tried to break
+(:class:`imagewright.testing.reliability.Recorder`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from imagewright.testing.booting import Booter
     from imagewright.testing.initkit import InitKit
     from imagewright.testing.kit import ImageKit
+    from imagewright.testing.reliability import Recorder
 
 pytest.register_assert_rewrite("imagewright.testing.contract")
 
@@ -50,6 +52,18 @@ def init_kit(tmp_path: Path) -> InitKit:
     folder = tmp_path / "init-kit"
     folder.mkdir()
     return InitKit(folder=folder)
+
+
+@pytest.fixture
+def reliability(request: pytest.FixtureRequest) -> Iterator[Recorder]:
+    """Count faults, inputs and escapes that the test tries; the counts stay in pytest's cache for a report."""
+    from imagewright.testing.reliability import FOLDER, Recorder
+
+    recorder = Recorder(test=request.node.nodeid)
+    yield recorder
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)  # -p no:cacheprovider takes it away
+    if cache is not None:
+        recorder.write(Path(cache.mkdir(FOLDER)))
 
 
 def _shared(request: pytest.FixtureRequest) -> Path:
