@@ -228,7 +228,8 @@ def _be_init(job: dict[str, Any], output: int, result: int, stdin: int, leash: i
     worker = os.fork()
     if worker == 0:
         work(job, output, result, stdin)
-    for descriptor in (output, result, stdin):
+    # a job at a terminal prints nothing here: that this end closes says that the job is over
+    for descriptor in (result, stdin) if job.get("terminal") else (output, result, stdin):
         os.close(descriptor)
     while True:
         pid, raw = os.wait()

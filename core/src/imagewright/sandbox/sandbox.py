@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import select
 import shutil
 import socket
 import stat
@@ -15,18 +14,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from imagewright import errors
 from imagewright.errors import ContractError, HostError, ImagewrightError, StepFailed
-from imagewright.sandbox import wire
+from imagewright.sandbox import lines, wire
 from imagewright.sandbox.jobs import WORK, Job, PythonJob
 from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mapping
-
-LONGEST_LINE = 8192
-"""Longer lines of output are handed on in pieces of so many bytes."""
+from imagewright.sandbox.terminal import Line, Terminal
 
 _DOCTOR = "imagewright doctor says what is wrong and what mends it"
 
@@ -185,6 +183,21 @@ class Sandbox:
             raise StepFailed(
                 "function-ended", f"the function {job.function} ended with status {status} and said nothing"
             )
+    def attach(self, job: Job, terminal: Terminal) -> int:
+        """Run a program at a terminal of its own, which the caller's ``terminal`` shows; the status as of :meth:`run`.
+
+        Its own terminal is that of what it prints too. Raises HostError if the job's view cannot be made.
+        """
+        document = {**asdict(job), "binds": _binds(job.binds), "terminal": True}
+        del document["stdin"]
+        with contextlib.closing(Line(terminal)) as line:
+            # the job may open it by its name
+            os.fchown(line.inner, self._mapping.root[0], -1)
+            status, result = self._serve(document, [line.inner], lambda line: None, line.follow)
+        if result is not None:
+            raise no_view(result)
+        return status
+
         if "setup" in result:
             raise no_view(result)
         return value_of(result, job.function)
@@ -222,7 +235,11 @@ class Sandbox:
             )
 
     def _serve(
-        self, document: dict[str, Any], stdin: list[int], on_output: Callable[[str], None]
+        self,
+        document: dict[str, Any],
+        stdin: list[int],
+        on_output: Callable[[str], None],
+        follow: Callable[[int, int], bytes] | None = None,
     ) -> tuple[int, dict[str, Any] | None]:
         output, output_end = os.pipe()
         result, result_end = os.pipe()
@@ -236,7 +253,7 @@ class Sandbox:
             finally:
                 os.close(output_end)
                 os.close(result_end)
-            answer = _follow(output, result, on_output)
+            answer = (follow or partial(lines.follow, on_output=on_output))(output, result)
             ended = wire.receive(self._channel)
         except BaseException:
             self._abort()
@@ -274,51 +291,6 @@ class Sandbox:
             "the launcher of the sandbox ended",
             cause=last or "something killed it, perhaps for want of memory",
         )
-
-
-def _follow(output: int, result: int, on_output: Callable[[str], None]) -> bytes:
-    """Hand on what the job prints until nobody holds its output any more; what it sent as its result."""
-    poll = select.poll()
-    poll.register(output, select.POLLIN | select.POLLHUP)
-    poll.register(result, select.POLLIN | select.POLLHUP)
-    rest, answer, open_ends = b"", b"", 2
-    while open_ends:
-        for descriptor, _event in poll.poll():
-            data = os.read(descriptor, 1 << 16)
-            if not data:
-                poll.unregister(descriptor)
-                open_ends -= 1
-            elif descriptor == result:
-                answer += data
-            else:
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    _say(line, on_output)
-                while len(rest) > LONGEST_LINE:
-                    end = _cut(rest)
-                    _say(rest[:end], on_output)
-                    rest = rest[end:]
-    if rest:
-        _say(rest, on_output)
-    return answer
-
-
-def _say(line: bytes, on_output: Callable[[str], None]) -> None:
-    # a carriage return redraws a line on a terminal; the last state is what counts
-    text = line.rstrip(b"\r").rsplit(b"\r", 1)[-1]
-    while len(text) > LONGEST_LINE:
-        end = _cut(text)
-        on_output(text[:end].decode(errors="replace"))
-        text = text[end:]
-    on_output(text.decode(errors="replace"))
-
-
-def _cut(text: bytes) -> int:
-    """Where to end a piece of a line that is too long: not within a character of UTF-8."""
-    end = LONGEST_LINE
-    while end > LONGEST_LINE - 4 and text[end] & 0xC0 == 0x80:
-        end -= 1
-    return end
 
 
 def _launcher_environment() -> dict[str, str]:

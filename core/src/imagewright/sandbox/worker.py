@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
 import signal
 import sys
+import termios
 import traceback
 from typing import Any, NoReturn
 
@@ -22,6 +24,9 @@ def work(job: dict[str, Any], output: int, result: int, stdin: int) -> NoReturn:
     """Become the job's program, or call its function and end."""
     try:
         os.setsid()
+        if job.get("terminal"):
+            fcntl.ioctl(stdin, termios.TIOCSCTTY, 0)
+            output = stdin
         os.dup2(stdin, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
