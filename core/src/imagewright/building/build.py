@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.building import packages
-from imagewright.building.artefacts import Artefact, finished, publish
+from imagewright.building.artefacts import Artefact, finished
 from imagewright.building.forecast import remember_plan
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
 from imagewright.building.identifiers import identifiers_known
 from imagewright.building.manifest import manifest_of, write_manifest, write_sums
+from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.running import run_on_disk
 from imagewright.building.state import Building
 from imagewright.building.unchanged import again, image_key, keep_image
@@ -55,6 +56,7 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     begun = time.monotonic()
     prepared = prepare(request)
     source_date_epoch(request.environment)
+    undo_killed(request.cache_dir)
     check_host(request, prepared, work_parent(request))
     if paths := again(request, prepared, monitor, log=log):
         result = _as_before(paths, begun)
@@ -246,7 +248,8 @@ def _write_artefacts(
     sums = folder / f"{output.name}.sha256"
     write_sums([*artefacts, finished(manifest)], sums)
     files = [*(one.path for one in artefacts), manifest, sums]
-    publish([(path, output.with_name(path.name)) for path in files], 0o666 & ~building.umask)
+    moves = [(path, output.with_name(path.name)) for path in files]
+    publish(moves, 0o666 & ~building.umask, building.request.cache_dir)
     return BuildResult(
         paths=tuple(output.with_name(path.name) for path in files),
         manifest=document,

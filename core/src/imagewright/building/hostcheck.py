@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
-from imagewright.building.artefacts import passing_name
+from imagewright.building.publishing import earlier_name
 from imagewright.discovery import load_output
 from imagewright.disk import ext4
 from imagewright.disk.assembly import tools_needed
@@ -134,7 +134,7 @@ def check_writable(output: Path, suffixes: Sequence[str]) -> None:
             option="output",
         )
     folder = output.parent
-    cause = _obstacle(folder, [passing_name(folder / f"{name}{suffix}").with_suffix(".old") for suffix in suffixes])
+    cause = _obstacle(folder, [earlier_name(folder / f"{name}{suffix}") for suffix in suffixes])
     for suffix in suffixes:
         if not cause and os.path.isdir(folder / f"{name}{suffix}"):
             cause = f"{name}{suffix} is a folder there"

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.building import packages
-from imagewright.building.artefacts import finished, publish
+from imagewright.building.artefacts import finished
 from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
 from imagewright.building.manifest import write_manifest, write_sums
+from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
 from imagewright.building.ramdiskstaging import check_fragments, stage_given
 from imagewright.building.state import EARLIEST, Building
@@ -69,6 +70,7 @@ def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> Ra
     planned = plan_ramdisk(request)
     check_fragments(planned)
     output = request.image.output
+    undo_killed(request.image.cache_dir)
     check_writable(output, ("",))
     check_writable(output.with_name(_stem(output)), (".kernel", ".manifest.json", ".sha256"))
     with _shop(request, planned, monitor, log) as shop:
@@ -378,7 +380,7 @@ def _published(
     write_manifest(document, manifest)
     write_sums([*artefacts, finished(manifest)], sums)
     files = [*(one.path for one in artefacts), manifest, sums]
-    publish([(path, output.with_name(path.name)) for path in files], 0o666 & ~shop.umask)
+    publish([(path, output.with_name(path.name)) for path in files], 0o666 & ~shop.umask, shop.request.image.cache_dir)
     return tuple(output.with_name(path.name) for path in files), document
 
 

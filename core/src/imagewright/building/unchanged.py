@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from imagewright.building.artefacts import copied, publish
+from imagewright.building.artefacts import copied
 from imagewright.building.forecast import Forecast
 from imagewright.building.growing import TREE_PHASES
 from imagewright.building.hostcheck import programs_needed
 from imagewright.building.keeping import tell_of_age
 from imagewright.building.layerkeys import core_digest
+from imagewright.building.publishing import publish
 from imagewright.discovery import load_output
 from imagewright.events import BuildStarted, Monitor, StepFinished, StepStarted
 from imagewright.layers import locks
@@ -104,7 +105,7 @@ def again(request: Request, prepared: Prepared, monitor: Monitor, *, log: Path) 
             for name in names:
                 copied(folder / name, Path(passing, name))
                 files.append((Path(passing, name), request.output.with_name(name)))
-            publish(files, 0o666 & ~umask)
+            publish(files, 0o666 & ~umask, request.cache_dir)
         with suppress(OSError):
             os.utime(folder / _NOTE)
     finally:
