@@ -17,14 +17,12 @@ from imagewright.cli.optionsets import (
     CACHE_LIST,
     CACHE_PRUNE,
     CHECK_FLAVOURS,
-    DISK_IMAGE,
     DISPLAY,
     DOCTOR,
     FLAVOUR_SEARCH,
-    GET_KERNEL,
     NEW_FLAVOUR,
-    RAMDISK_IMAGE,
 )
+from imagewright.cli.programs import PROGRAMS, Program
 from imagewright.cli.signatures import HELP_NAMES, Command, argument, command
 
 _BODIES = "imagewright.cli.commands"
@@ -63,59 +61,21 @@ def _typer(help: str | None = None) -> typer.Typer:  # noqa: A002
     )
 
 
-def _flavours_argument(of: str = "image") -> Any:
-    return argument(
-        "flavours",
-        "FLAVOUR...",
-        f"Flavours of the {of}, in order; `imagewright flavours list` shows them.",
-        several=True,
-        complete=_complete_flavours,
-    )
-
-
-def disk_image_create() -> Any:
-    """The command ``disk-image-create``."""
+def _program(program: Program) -> Any:
     app = _typer()
-    app.command("disk-image-create", cls=Command, epilog=_ORDER, context_settings=HELP_NAMES)(
-        command(
-            f"{_BODIES}.disk_image:run",
-            DISK_IMAGE,
-            arguments=[_flavours_argument()],
-            version=_Version,
-            help="Build a machine image from flavours, without root. Prints the paths of what it wrote.",
-        )
+    complete = _complete_flavours if program.argument == "flavours" else None
+    named = argument(
+        program.argument, program.metavar, program.argument_help, several=program.several, complete=complete
+    )
+    app.command(program.name, cls=Command, epilog=_ORDER, context_settings=HELP_NAMES)(
+        command(program.body, program.settings, arguments=[named], version=_Version, help=program.help)
     )
     return get_command(app)
 
 
-def disk_image_get_kernel() -> Any:
-    """The command ``disk-image-get-kernel``."""
-    app = _typer()
-    app.command("disk-image-get-kernel", cls=Command, epilog=_ORDER, context_settings=HELP_NAMES)(
-        command(
-            f"{_BODIES}.get_kernel:run",
-            GET_KERNEL,
-            arguments=[argument("image", "IMAGE", "Image to read: qcow2, raw or tar. It is not changed.")],
-            version=_Version,
-            help="Take kernel and ramdisk out of an image, without root. Prints both paths and the command line.",
-        )
-    )
-    return get_command(app)
-
-
-def ramdisk_image_create() -> Any:
-    """The command ``ramdisk-image-create``."""
-    app = _typer()
-    app.command("ramdisk-image-create", cls=Command, epilog=_ORDER, context_settings=HELP_NAMES)(
-        command(
-            f"{_BODIES}.ramdisk_image:run",
-            RAMDISK_IMAGE,
-            arguments=[_flavours_argument("ramdisk")],
-            version=_Version,
-            help="Make a ramdisk and its kernel for bare metal, without root. Prints the paths of what it wrote.",
-        )
-    )
-    return get_command(app)
+def command_of(name: str) -> Any:
+    """The command of that name: one of the programs, or ``imagewright``."""
+    return next((_program(program) for program in PROGRAMS if program.name == name), None) or imagewright()
 
 
 def imagewright() -> Any:
@@ -154,6 +114,18 @@ def imagewright() -> Any:
             DISPLAY,
             arguments=[argument("shell", "SHELL", "bash, zsh or fish; the caller's shell if left out.")],
             help='Print completion for a shell. For example: eval "$(imagewright completion bash)".',
+        )
+    )
+    app.command("diff", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.diff:run",
+            DISPLAY,
+            arguments=[
+                argument("before", "BEFORE", "Image (qcow2, raw or tar) or manifest; it is not changed."),
+                argument("after", "AFTER", "Image or manifest to compare it with."),
+            ],
+            help="Say what differs between two images or manifests. Exits with 0 if nothing does, with 1 if something "
+            "does, with 2 if there was trouble.",
         )
     )
     app.add_typer(_flavours(), name="flavours")

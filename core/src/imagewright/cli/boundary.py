@@ -23,7 +23,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from types import FrameType
 from typing import Any
 
@@ -47,15 +46,30 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated(number)
 
 
-def run(program: str, make_command: Callable[[], Any], argv: Sequence[str]) -> int:
-    """Run a command of the command line and return its exit code; nothing but the code comes out of it."""
+def run(
+    program: str,
+    make_command: Callable[[], Any],
+    argv: Sequence[str],
+    *,
+    answered: Callable[[Screen], bool] | None = None,
+) -> int:
+    """Run a command of the command line and return its exit code; nothing but the code comes out of it.
+
+    ``answered`` may do the work without typer, and says whether it did.
+    """
     streams.make_whole()
     screen = Screen(json="--json" in argv)
     for name in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(name) is not signal.SIG_IGN:
             signal.signal(name, _terminate)
     try:
-        code = _coded(program, make_command, list(argv), screen)
+
+        def work() -> int:
+            if answered is not None and answered(screen):
+                return 0
+            return _by_typer(program, make_command, list(argv), screen)
+
+        code = _coded(work, screen)
         # what an error message leaves in the buffer is lost with a stdout that takes nothing, and one error is enough
         unwritable = streams.stdout_error(screen)
         return code if code or unwritable is None else _failed(unwritable, screen)
@@ -78,11 +92,11 @@ def say(text: str) -> int:
     return 0 if unwritable is None else _failed(unwritable, screen)
 
 
-def _coded(program: str, make_command: Callable[[], Any], argv: list[str], screen: Screen) -> int:
+def _coded(work: Callable[[], int], screen: Screen) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = messages.show_warning
-            return _guarded(program, make_command, argv, screen)
+            return work()
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
@@ -97,7 +111,7 @@ def _coded(program: str, make_command: Callable[[], Any], argv: list[str], scree
         return _failed(unwritable, screen) if unwritable else _unexpected(error, screen)
 
 
-def _guarded(program: str, make_command: Callable[[], Any], argv: list[str], screen: Screen) -> int:
+def _by_typer(program: str, make_command: Callable[[], Any], argv: list[str], screen: Screen) -> int:
     import typer
     from typer.exceptions import TyperException
 
@@ -116,6 +130,8 @@ def _guarded(program: str, make_command: Callable[[], Any], argv: list[str], scr
 
 def _usage(error: Any) -> UsageError:
     """Typer's own complaint in our words."""
+    from difflib import get_close_matches
+
     ctx, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     if parameter is not None and ctx is not None:
         _check_variable(ctx, parameter)

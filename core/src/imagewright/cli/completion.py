@@ -6,9 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-PROGRAMS = ("disk-image-create", "disk-image-get-kernel", "imagewright")
-"""The commands that have completion."""
-
 
 def variable(program: str) -> str:
     """The variable by which a shell asks a program for completions."""

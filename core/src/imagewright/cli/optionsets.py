@@ -112,11 +112,22 @@ RAMDISK_IMAGE = (
 )
 """The options of ``ramdisk-image-create``."""
 
+RUN_WIDE = ("plan", "json", "progress", "debug")
+"""Options of a run as a whole: not of one image of several."""
+
+BUILD_IMAGES = (
+    *chosen("jobs", "only", "fail-fast"),
+    *chosen("flavour-path", "mirror", "ca-certificate", "offline", "no-cache", "refresh", "cache-dir", "work-dir"),
+    *chosen("trace", *RUN_WIDE),
+)
+"""The options of ``imagewright build``; each of the second line is stronger than what the file says of it."""
+
 COMMANDS: Mapping[str, Sequence[Setting]] = {
     "disk-image-create": DISK_IMAGE,
     "disk-image-get-kernel": GET_KERNEL,
     "imagewright boot": BOOT,
     "imagewright boot-server": BOOT_SERVER,
+    "imagewright build": BUILD_IMAGES,
     "imagewright cache": CACHE_PRUNE,
     "imagewright doctor": DOCTOR,
     "imagewright flavours check": CHECK_FLAVOURS,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from imagewright.cli import messages
@@ -68,6 +67,8 @@ def _flavours(flavour_path: tuple[Path, ...]) -> tuple[str, ...]:
 
 
 def _sentence(name: str) -> str:
+    from difflib import get_close_matches
+
     # the common prefix would make any two names alike
     options = {setting.variable.removeprefix(PREFIX): setting.variable for setting in SETTINGS.values()}
     near = get_close_matches(name.removeprefix(PREFIX), options, n=1, cutoff=0.7)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +26,16 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsFile:
-    """A settings file as it was read."""
+    """A settings file as it was read, or one table of an images file; ``name`` says which then."""
 
     path: Path
     table: Mapping[str, Any]
+    name: str = ""
+
+    @property
+    def source(self) -> str:
+        """What messages call it."""
+        return self.name or str(self.path)
 
 
 class Values(Mapping[str, Any]):
@@ -61,15 +65,17 @@ def resolve(
     environment: Mapping[str, str],
     files: Sequence[SettingsFile] = (),
     defaults: Mapping[str, Any] | None = None,
+    tables: Sequence[SettingsFile] = (),
 ) -> Values:
     """Give every option its value. ``flags`` holds what stands on the command line, by name of the option.
 
-    ``files`` come strongest first; ``defaults`` replaces defaults of the table. Raises UsageError.
+    ``files`` come strongest first; ``defaults`` replaces defaults of the table. ``tables`` are those of an images file,
+    stronger than the environment. Raises UsageError.
     """
     resolved = []
     for setting in settings:
         default = (defaults or {}).get(setting.name, setting.default)
-        found = list(_candidates(setting, flags, environment, files))
+        found = list(_candidates(setting, flags, tables, environment, files))
         if not found:
             resolved.append(Resolved(setting=setting, value=default, source="default"))
         elif setting.kind is Kind.PAIRS:
@@ -83,6 +89,7 @@ def resolve(
 def _candidates(
     setting: Setting,
     flags: Mapping[str, Any],
+    tables: Sequence[SettingsFile],
     environment: Mapping[str, str],
     files: Sequence[SettingsFile],
 ) -> Iterable[tuple[Any, str]]:
@@ -92,6 +99,11 @@ def _candidates(
         yield from_flag(setting, given), setting.flag
         if setting.kind is not Kind.PAIRS:
             return
+    for table in tables:
+        if setting.name in table.table:
+            yield _from_file(setting, table), table.source
+            if setting.kind is not Kind.PAIRS:
+                return
     for variable in setting.variables:
         text = environment.get(variable, "")
         if text:
@@ -100,7 +112,7 @@ def _candidates(
                 return
     for file in files:
         if setting.name in file.table:
-            yield _from_file(setting, file), str(file.path)
+            yield _from_file(setting, file), file.source
             if setting.kind is not Kind.PAIRS:
                 return
 
@@ -173,11 +185,28 @@ def read_files(directory: Path, user_file: Path) -> tuple[SettingsFile, ...]:
 
 def _read(path: Path) -> SettingsFile | None:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    for key in table:
+        if key not in SETTINGS:
+            raise _unknown_key(path, key)
+    return SettingsFile(path=path, table=table)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says. Raises UsageError, and FileNotFoundError or NotADirectoryError if it is not there."""
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise
     except OSError as error:
         raise UsageError("settings-file", f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
+    # most callers have no such file, and the parser takes time to import
+    import tomllib
+
+    try:
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
             "settings-file",
@@ -185,13 +214,11 @@ def _read(path: Path) -> SettingsFile | None:
             cause=str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8",
             hint='texts stand in quotes, lists in brackets: `release = "trixie"`, `type = ["raw", "tar"]`',
         ) from error
-    for key in table:
-        if key not in SETTINGS:
-            raise _unknown_key(path, key)
-    return SettingsFile(path=path, table=table)
 
 
 def _unknown_key(path: Path, key: str) -> UsageError:
+    from difflib import get_close_matches
+
     near = get_close_matches(key.lower().replace("_", "-"), SETTINGS, n=1)
     return UsageError(
         "unknown-key",
@@ -202,7 +229,7 @@ def _unknown_key(path: Path, key: str) -> UsageError:
 
 def _from_file(setting: Setting, file: SettingsFile) -> Any:
     value = file.table[setting.name]
-    where = f"`{setting.name}` in `{file.path}`"
+    where = f"`{setting.name}` in {file.name or f'`{file.path}`'}"
     if setting.kind is Kind.SWITCH:
         if not isinstance(value, bool):
             raise UsageError("bad-value", f"{where} must be true or false, without quotes")

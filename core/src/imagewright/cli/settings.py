@@ -225,6 +225,25 @@ _ALL = (
         shown="the cache folder",
         group="Sources",
     ),
+    # -- building many images in one run
+    Setting(
+        name="jobs",
+        short="-j",
+        help="Images to build at the same time.",
+        convert=kinds.count,
+        metavar="N",
+        shown="the number of processors",
+        group="Images",
+    ),
+    Setting(
+        name="only",
+        help="Build this image of the file alone. Several: repeat it or use commas.",
+        kind=Kind.NAMES,
+        metavar="NAME",
+        default=(),
+        group="Images",
+    ),
+    _switch("fail-fast", "Stop the other images when one fails.", group="Images"),
     # -- what is shown
     _switch("plan", "Print what would be done, and stop.", group="Display"),
     _switch("json", "Print one JSON document; errors are JSON too.", group="Display"),

@@ -6,9 +6,7 @@ flag, a variable and a file are judged by the same rules.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -16,7 +14,8 @@ import typer
 from typer.core import TyperCommand
 
 from imagewright.cli.kinds import Kind
-from imagewright.cli.settings import Setting
+from imagewright.cli.screen import Screen
+from imagewright.cli.setting import Setting
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Context settings of every command."""
@@ -78,12 +77,23 @@ def command(
     replaced = dict(defaults or {})
 
     def call(ctx: typer.Context, **given: Any) -> None:
+        # help needs none of it, and shows at once
+        from imagewright.cli import invoking
+
         flags = {
             setting.name: given[setting.parameter]
             for setting in settings
             if getattr(ctx.get_parameter_source(setting.parameter), "name", "") == "COMMANDLINE"
         }
-        _invoke(ctx, body, settings, flags, {item.name: given[item.name] for item in arguments}, replaced)
+        invoking.invoke(
+            body,
+            settings,
+            program=ctx.command_path,
+            flags=flags,
+            arguments={item.name: given[item.name] for item in arguments},
+            screen=ctx.obj if isinstance(ctx.obj, Screen) else Screen(),
+            defaults=replaced,
+        )
 
     parameters = [
         inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
@@ -137,46 +147,3 @@ def argument(
             typer.Argument(metavar=metavar, help=help, autocompletion=complete, show_default=False),
         ],
     )
-
-
-def _invoke(
-    ctx: typer.Context,
-    body: str,
-    settings: Sequence[Setting],
-    flags: Mapping[str, Any],
-    arguments: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-) -> None:
-    from pathlib import Path
-
-    from imagewright.cli.invocation import Invocation
-    from imagewright.cli.origins import name_source, warn_of_unknown_variables
-    from imagewright.cli.places import user_file
-    from imagewright.cli.resolve import read_files, resolve
-    from imagewright.cli.screen import Screen
-    from imagewright.errors import ImagewrightError
-
-    screen = ctx.obj if isinstance(ctx.obj, Screen) else Screen()
-    screen.json = screen.json or bool(flags.get("json"))
-    screen.debug = screen.debug or bool(flags.get("debug"))
-    environment = dict(os.environ)
-    values = resolve(
-        settings,
-        flags=flags,
-        environment=environment,
-        files=read_files(Path.cwd(), user_file()) if settings else (),
-        defaults=defaults,
-    )
-    screen.json = bool(values.get("json")) or values.get("progress") == "json"
-    screen.debug = bool(values.get("debug"))
-    warn_of_unknown_variables(environment, values)
-    module, _, function = body.partition(":")
-    run = getattr(importlib.import_module(module), function)
-    invocation = Invocation(
-        program=ctx.command_path, values=values, arguments=arguments, environment=environment, screen=screen
-    )
-    try:
-        run(invocation)
-    except ImagewrightError as error:
-        name_source(error, values)
-        raise

@@ -12,9 +12,10 @@ from imagewright.cli import reference
 from imagewright.cli.commands import doctor
 from imagewright.cli.commands.disk_image import output_name, request_of
 from imagewright.cli.commands.doctor import Finding
-from imagewright.cli.completion import PROGRAMS, flavours
+from imagewright.cli.completion import flavours
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.optionsets import COMMANDS, DISK_IMAGE
+from imagewright.cli.programs import PROGRAMS
 from imagewright.cli.resolve import resolve
 from imagewright.errors import UsageError
 from imagewright.request import Request
@@ -296,8 +297,8 @@ def test_a_shell_gets_names_and_nothing_else(pack, tmp_path):
 def test_each_shell_has_a_script_for_every_command(tmp_path, shell):
     result = run("imagewright", "completion", shell, cwd=tmp_path)
     assert result.returncode == 0
-    for program in PROGRAMS:
-        assert program in result.stdout
+    for name in (*(program.name for program in PROGRAMS), "imagewright"):
+        assert name in result.stdout
 
 
 # -- doctor

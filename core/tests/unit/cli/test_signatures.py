@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from imagewright.cli import app
+from imagewright.cli.programs import PROGRAMS
 from imagewright.cli.settings import SETTINGS
 
 
@@ -21,8 +22,8 @@ def every_command():
             for name, one in inner.items():
                 yield from walk(one, [*words, name])
 
-    yield from walk(app.disk_image_create(), ["disk-image-create"])
-    yield from walk(app.imagewright(), ["imagewright"])
+    for name in (*(program.name for program in PROGRAMS), "imagewright"):
+        yield from walk(app.command_of(name), [name])
 
 
 COMMANDS = {" ".join(words): command for words, command in every_command()}

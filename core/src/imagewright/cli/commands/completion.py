@@ -8,6 +8,7 @@ import sys
 from imagewright.cli import completion
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
+from imagewright.cli.programs import PROGRAMS
 from imagewright.errors import UsageError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -22,7 +23,8 @@ def run(invocation: Invocation) -> None:
             f"there is no completion for the shell `{shell}`" if shell else "which shell?",
             hint="name one of `bash`, `zsh`, `fish`",
         )
-    scripts = [completion.script(program, shell) for program in completion.PROGRAMS]
+    names = (*(program.name for program in PROGRAMS), "imagewright")
+    scripts = [completion.script(name, shell) for name in names]
     if invocation.values["json"]:
         print_document({"shell": shell, "script": "\n".join(scripts)})
     else:

@@ -58,6 +58,7 @@ def findings(environment: Mapping[str, str], cache_dir: Path | None) -> Iterator
     for purpose in Purpose:
         yield _tools(purpose)
     yield from _namespaces()
+    yield from _helper()
     yield _room(cache_dir or cache_folder())
     yield _kvm()
 
@@ -118,6 +119,21 @@ def _namespaces() -> Iterator[Finding]:
         yield Finding(subject="user namespaces", verdict="lacking", detail=detail, mend=problem.hint)
     if not problems:
         yield Finding(subject="user namespaces", verdict="good", detail="builds run without root")
+
+
+def _helper() -> Iterator[Finding]:
+    """Nothing is said where there is no helper: most hosts need none."""
+    from imagewright.sandbox import helper
+
+    subject = "namespace helper"
+    if not helper.installed():
+        return
+    faults = helper.faults()
+    for fault in faults:
+        detail = fault.message + (f" ({fault.cause})" if fault.cause else "")
+        yield Finding(subject=subject, verdict="note", detail=detail, mend=fault.hint)
+    if not faults:
+        yield Finding(subject=subject, verdict="good", detail=f"{helper.PROGRAM} and its rule are as they should be")
 
 
 def _room(folder: Path) -> Finding:

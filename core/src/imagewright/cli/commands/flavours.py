@@ -193,6 +193,7 @@ def _document(loaded: Loaded, given: Contributions) -> dict[str, Any]:
         "packages": metadata.packages,
         "repositories": given.repositories,
         "reads": metadata.reads,
+        "allows": metadata.allows,
         "parameters": [
             {
                 "name": one.name,
@@ -228,6 +229,7 @@ def page(loaded: Loaded, given: Contributions, width: int) -> str:
         ("packages", ", ".join(metadata.packages)),
         ("repositories", ", ".join(given.repositories)),
         ("reads", ", ".join(metadata.reads)),
+        ("allows", ", ".join(metadata.allows)),
     )
     text = parts[0] + "\n\n" + terms([fact for fact in facts if fact[1]], width)
     if metadata.parameters:

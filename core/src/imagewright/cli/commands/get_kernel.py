@@ -10,9 +10,7 @@ from typing import Any
 
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
-from imagewright.cli.tables import table
 from imagewright.errors import HostError, UsageError
-from imagewright.reading import pxe
 from imagewright.reading.commandline import command_line
 from imagewright.reading.errors import ImageUnreadable
 from imagewright.reading.extract import Output, check, write
@@ -60,6 +58,8 @@ def _list(image: Image, system: System, *, as_json: bool) -> None:
     if as_json:
         print_document({"image": str(image.path), "kernels": [_described(kernel) for kernel in system.kernels]})
         return
+    from imagewright.cli.tables import table
+
     rows = [
         (kernel.version, kernel.kernel.path, kernel.ramdisk.path if kernel.ramdisk else "-")
         for kernel in system.kernels
@@ -92,6 +92,8 @@ def _take(image: Image, system: System, invocation: Invocation) -> None:
     ]
     missing: list[str] = []
     if folder is not None:
+        from imagewright.reading import pxe
+
         _ready(folder)
         if not _same_folder(folder, prefix.parent):
             outputs += [

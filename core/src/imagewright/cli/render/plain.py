@@ -43,6 +43,10 @@ class PlainMonitor:
                 return f"warning: {event.message}" if event.level == "warning" else event.message
             case events.Downloaded():
                 return self._download(event)
+            case events.ShellOpened():
+                return f"shell at {event.step}"
+            case events.ShellClosed():
+                return f"shell at {event.step} ended with exit status {event.status}"
             case events.BuildFinished():
                 return f"done in {seconds_of(event.seconds)}"
             case _:

@@ -107,6 +107,10 @@ class RichMonitor:
         match event:
             case events.Notice():
                 self._print(event)
+            case events.ShellOpened():
+                self._live.stop()
+            case events.ShellClosed():
+                self._live.start()
             case events.BuildFinished():
                 self._live.stop()
                 line = Text(f"built {self._image} in {seconds_of(event.seconds)}")
