@@ -59,7 +59,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An open image. ``files`` are all files that it consists of; ``size`` is that of the disk in it, in bytes."""
+    """An open image. ``files`` are all files that it consists of; ``size`` is that of the disk in it, in bytes.
+
+    ``blocks`` are the bytes of that disk; of an archive they are those of the file.
+    """
 
     path: Path
     format: str
@@ -67,6 +70,7 @@ class Image:
     size: int
     files: tuple[Path, ...]
     volumes: tuple[Volume, ...]
+    blocks: Blocks
 
 
 @contextmanager
@@ -90,11 +94,18 @@ def open_image(path: Path) -> Iterator[Image]:
                     size=blocks.size,
                     files=tuple(files),
                     volumes=(Volume(partition=None, trees=(tree,)),),
+                    blocks=blocks,
                 )
             else:
                 table, volumes = volumes_of(blocks)
                 image = Image(
-                    path=path, format=kind, table=table, size=blocks.size, files=tuple(files), volumes=volumes
+                    path=path,
+                    format=kind,
+                    table=table,
+                    size=blocks.size,
+                    files=tuple(files),
+                    volumes=volumes,
+                    blocks=blocks,
                 )
         yield image
 

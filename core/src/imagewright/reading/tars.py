@@ -8,7 +8,9 @@ from typing import IO, Any, cast
 
 from imagewright.reading.blocks import CHUNK, FileBlocks
 from imagewright.reading.errors import Damaged
-from imagewright.reading.trees import Kind, Node, Tree, zeros
+from imagewright.reading.trees import Kind, Node, Status, Tree, zeros
+
+_ATTRIBUTE = "SCHILY.xattr."
 
 
 class _Stream:
@@ -37,6 +39,7 @@ class TarTree(Tree):
     """The members of an archive. A reference is a path."""
 
     type = "tar"
+    owners = True
 
     def __init__(self, blocks: FileBlocks) -> None:
         super().__init__()
@@ -52,8 +55,6 @@ class TarTree(Tree):
 
     def _add(self, member: tarfile.TarInfo) -> None:
         path = _clean(member.name)
-        if not path:
-            return
         self._members[path] = member
         while path:
             parent, _, name = path.rpartition("/")
@@ -91,6 +92,23 @@ class TarTree(Tree):
         """The names in a folder."""
         prefix = f"{node.reference}/" if node.reference else ""
         return {name: prefix + name for name in self._folders.get(node.reference, ())}
+
+    def status(self, node: Node) -> Status:
+        """From the member's header; a folder without one is root's. How many links a file has is not known: 1."""
+        member = node.detail
+        if member is None:
+            return Status(mode=0o755, uid=0, gid=0, links=1, time=0)
+        time = int(member.mtime * 10**9)
+        return Status(mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, links=1, time=time)
+
+    def attributes(self, node: Node) -> dict[str, bytes]:
+        """Those that GNU tar and bsdtar write into the pax header."""
+        headers: dict[str, str] = node.detail.pax_headers if node.detail else {}
+        return {
+            name.removeprefix(_ATTRIBUTE): value.encode("utf-8", "surrogateescape")
+            for name, value in headers.items()
+            if name.startswith(_ATTRIBUTE)
+        }
 
     def target(self, node: Node) -> str:
         """Where a link leads."""

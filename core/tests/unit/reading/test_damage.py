@@ -49,7 +49,9 @@ def go_through(blocks: Blocks) -> None:
     path = Path("disk")
     with readable(path):
         table, volumes = volumes_of(blocks)
-        image = Image(path=path, format="raw", table=table, size=blocks.size, files=(path,), volumes=volumes)
+        image = Image(
+            path=path, format="raw", table=table, size=blocks.size, files=(path,), volumes=volumes, blocks=blocks
+        )
         system = find_system(image)
         kernel = system.choose()
         command_line(system, kernel)
