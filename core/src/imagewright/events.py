@@ -73,6 +73,21 @@ class Downloaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShellOpened:
+    """The terminal belongs to a shell in the root tree from now on: nothing may be drawn on it."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellClosed:
+    """The terminal is the build's again; ``status`` is the shell's exit status."""
+
+    step: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFinished:
     """The artefacts are in place; ``seconds`` is the time of the whole build."""
 
@@ -80,7 +95,18 @@ class BuildFinished:
     seconds: float
 
 
-Event = BuildStarted | StepStarted | Output | StepFinished | FactFound | Notice | Downloaded | BuildFinished
+Event = (
+    BuildStarted
+    | StepStarted
+    | Output
+    | StepFinished
+    | FactFound
+    | Notice
+    | Downloaded
+    | ShellOpened
+    | ShellClosed
+    | BuildFinished
+)
 
 
 class Monitor(Protocol):

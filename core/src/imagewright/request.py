@@ -44,6 +44,7 @@ class Request:
     refresh: bool = False  # ask the world again, however young its answer is
     start_from: str = ""  # a phase, or PHASE/NN-name: from there on everything runs
     trace: bool = False
+    shell_on_failure: bool = False  # at a terminal, a shell in the root tree where a step failed
     ramdisk: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)  # the caller's, for parameters and proxies
 

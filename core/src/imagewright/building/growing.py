@@ -16,6 +16,7 @@ from pathlib import Path
 
 from imagewright.building import packages
 from imagewright.building.calling import module_of
+from imagewright.building.entering import visit_failed
 from imagewright.building.hostcheck import explain_full_disk, source_date_epoch
 from imagewright.building.keeping import Keeping
 from imagewright.building.layerkeys import mapping_name
@@ -25,7 +26,7 @@ from imagewright.building.running import ask, run_in_tree
 from imagewright.building.staging import write_tree
 from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import work_folder
-from imagewright.errors import HostError, UsageError
+from imagewright.errors import HostError, ImagewrightError, UsageError
 from imagewright.events import Monitor, Notice
 from imagewright.layers.store import TREE
 from imagewright.plan import CORE, PlannedStep
@@ -119,8 +120,8 @@ def phase_counts(prepared: Prepared) -> list[tuple[str, int]]:
     return [(phase, count) for phase, count in counts if count]
 
 
-def grow(building: Building) -> None:
-    """Run every step of the plan that changes the root tree.
+def grow(building: Building, *, until: PlannedStep | None = None, including: bool = False) -> None:
+    """Run every step of the plan that changes the root tree; with ``until`` those before it, or it too.
 
     The phases that the caller runs on the host come before, if the plan has any. Raises ImagewrightError.
     """
@@ -130,18 +131,36 @@ def grow(building: Building) -> None:
         for phase in TREE_PHASES:
             steps = plan.of(phase)
             for number, planned in enumerate(steps, start=1):
+                if planned is until and not including:
+                    return
                 keeping.begin(planned)
                 with building.step(
                     phase, planned.step.id, planned.origin, number, len(steps), planned.step.summary
                 ) as outcome:
                     if _take(building, keeping, planned):
                         outcome.status = "cached"
+                if building.layers:
+                    building.brought.setdefault(building.layers[-1], planned)
+                if planned is until:
+                    return
 
 
 def _take(building: Building, keeping: Keeping, planned: PlannedStep) -> bool:
     """Find the layer of a step or run it; whether it was found."""
+    layer = _layer_name(building)
+    try:
+        return _found_or_run(building, keeping, planned, layer)
+    except ImagewrightError as error:
+        visit_failed(building, planned, f"{layer}/{TREE}", error)
+        raise
+
+
+def _layer_name(building: Building) -> str:
     # steps beyond the deepest layer share one, which is not kept: the kernel stacks no more
-    name = f"{min(len(building.layers), DEEPEST):03}"
+    return f"{min(len(building.layers), DEEPEST):03}"
+
+
+def _found_or_run(building: Building, keeping: Keeping, planned: PlannedStep, name: str) -> bool:
     layer = f"{name}/{TREE}"
     shared = layer in building.layers
     resolves = planned.phase is Phase.PACKAGES and planned.step.id == RESOLVE

@@ -23,6 +23,7 @@ NOT_IN_LAYERS = frozenset(
         "artefacts.py",
         "build.py",
         "cache.py",
+        "entering.py",
         "forecast.py",
         "hostcall.py",
         "hostcheck.py",

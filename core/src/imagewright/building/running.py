@@ -18,6 +18,9 @@ from imagewright.types import Call, Command, Phase, Put, Script
 CACHE = "/run/imagewright/cache"
 """Where a Python step in the tree finds what the caller's cache holds, read only."""
 
+OUTSIDE = (Phase.ROOT, Phase.CLEANUP)
+"""The phases of the tree whose steps see it from outside, at ``$TARGET_ROOT``."""
+
 SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 
 
@@ -26,7 +29,7 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
     action = planned.step.action
     stack = building.stack(upper=layer, tools=planned.phase is not Phase.ROOT)
     environment = variables(building, planned)
-    inside = planned.phase not in (Phase.ROOT, Phase.CLEANUP)
+    inside = planned.phase not in OUTSIDE
     network = not building.request.offline
     if isinstance(action, Put):
         staged = building.folder / "stage" / layer

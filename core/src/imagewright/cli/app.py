@@ -22,8 +22,9 @@ from imagewright.cli.optionsets import (
     FLAVOUR_SEARCH,
     NEW_FLAVOUR,
 )
+    SHELL,
 from imagewright.cli.programs import PROGRAMS, Program
-from imagewright.cli.signatures import HELP_NAMES, Command, argument, command
+from imagewright.cli.signatures import HELP_NAMES, Command, RunningCommand, argument, command
 
 _BODIES = "imagewright.cli.commands"
 
@@ -52,6 +53,18 @@ def _complete_flavours(ctx: typer.Context, incomplete: str) -> Iterator[tuple[st
 
 
 def _typer(help: str | None = None) -> typer.Typer:  # noqa: A002
+def _complete_images(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    from imagewright.cli.completion import images
+
+    return images(incomplete, ctx.params.get("file") or "")
+
+
+def _complete_steps(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    from imagewright.cli.completion import steps
+
+    return steps(incomplete, ctx.params.get("cache_dir") or "")
+
+
     return typer.Typer(
         help=help,
         add_completion=False,
@@ -118,6 +131,23 @@ def imagewright() -> Any:
     )
     app.command("diff", cls=Command, context_settings=HELP_NAMES)(
         command(
+    app.command("shell", cls=RunningCommand, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.shell:run",
+            SHELL,
+            arguments=[
+                argument("step", "PHASE/NN-NAME", "Step, as `--plan` shows it.", complete=_complete_steps),
+                argument(
+                    "flavours",
+                    "FLAVOUR...",
+                    "Flavours of the image, as for its build.",
+                    several=True,
+                    complete=_complete_flavours,
+                ),
+            ],
+            help="Enter the root tree of an image as it is at a step. What changes there is thrown away.",
+        )
+    )
             f"{_BODIES}.diff:run",
             DISPLAY,
             arguments=[

@@ -17,11 +17,17 @@ BUILD = (
         shown="the first change",
         group="Cache",
     ),
+    switch(
+        "shell-on-failure",
+        "At a terminal, open a shell in the root tree as a step that failed left it.",
+        group="Display",
+    ),
 )
 """What builds take."""
 
 OPTIONS = (
     *BUILD,
+    switch("after", "Enter the tree as it is after the step, not before it.", group="Shell"),
     Setting(
         name="max-size",
         help="GiB of layers to leave.",

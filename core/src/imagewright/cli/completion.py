@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+_MOST_PLANS = 5
+_NO_TREE = ("block-device", "extra-data/", "first-boot/")  # phases that run elsewhere than in a root tree
+
 
 def variable(program: str) -> str:
     """The variable by which a shell asks a program for completions."""
@@ -49,6 +52,40 @@ def flavours(incomplete: str, search_path: Sequence[str] = ()) -> Iterator[tuple
             if name.startswith(incomplete) and name not in seen:
                 seen.add(name)
                 yield name, place
+    except Exception:
+        return
+
+
+def images(incomplete: str, file: str) -> Iterator[tuple[str, str]]:
+    """Names of the images of an images file with their flavours."""
+    try:
+        from pathlib import Path
+
+        from imagewright.cli.imagesfile import read_images
+
+        for entry in read_images(Path(file).expanduser()):
+            if entry.name.startswith(incomplete):
+                yield entry.name, " ".join(entry.flavours)
+    except Exception:
+        return
+
+
+def steps(incomplete: str, cache_dir: str = "") -> Iterator[tuple[str, str]]:
+    """Steps of the tree of what was built last, by the notes in the cache alone."""
+    try:
+        import json
+        from pathlib import Path
+
+        from imagewright.cli.places import cache_folder
+
+        given = cache_dir or os.environ.get("IMAGEWRIGHT_CACHE_DIR") or ""
+        folder = (Path(given).expanduser() if given else cache_folder()) / "plans"
+        seen: set[str] = set()
+        for note in sorted(folder.glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)[:_MOST_PLANS]:
+            for name in json.loads(note.read_text())["steps"]:
+                if name.startswith(incomplete) and not name.startswith(_NO_TREE) and name not in seen:
+                    seen.add(name)
+                    yield name, "step"
     except Exception:
         return
 

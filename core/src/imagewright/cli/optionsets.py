@@ -41,6 +41,7 @@ BUILD = chosen(
     "refresh",
     "from",
     "cache-dir",
+    "shell-on-failure",
     "work-dir",
     "plan",
     "json",
@@ -91,6 +92,12 @@ BOOT_SERVER = (
 """The options of ``imagewright boot-server``."""
 
 CACHE_LIST = (*chosen("cache-dir"), *DISPLAY)
+SHELL = (
+    *chosen("after"),
+    *(setting for setting in DISK_IMAGE if setting.name not in ("plan", "json")),
+)
+"""The options of ``imagewright shell``: those of the build whose tree it enters."""
+
 """The options of ``imagewright cache list`` and ``verify``."""
 
 CACHE_PRUNE = (*chosen("max-size", "max-age"), *CACHE_LIST)
@@ -116,6 +123,9 @@ RUN_WIDE = ("plan", "json", "progress", "debug")
 """Options of a run as a whole: not of one image of several."""
 
 BUILD_IMAGES = (
+ALONE = ("shell-on-failure",)
+"""Options that an image has only if it is built alone: several cannot have the terminal at once."""
+
     *chosen("jobs", "only", "fail-fast"),
     *chosen("flavour-path", "mirror", "ca-certificate", "offline", "no-cache", "refresh", "cache-dir", "work-dir"),
     *chosen("trace", *RUN_WIDE),
@@ -134,5 +144,6 @@ COMMANDS: Mapping[str, Sequence[Setting]] = {
     "imagewright flavours new": NEW_FLAVOUR,
     "imagewright flavours": (*FLAVOUR_SEARCH, *DISPLAY),
     "ramdisk-image-create": RAMDISK_IMAGE,
+    "imagewright shell": SHELL,
 }
 """The options of each command, by its name."""

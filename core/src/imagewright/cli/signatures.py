@@ -21,6 +21,7 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Context settings of every command."""
 
 
+_BEHIND = "imagewright.behind"  # a key of typer's own notes on a command line
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
@@ -40,6 +41,20 @@ class Command(TyperCommand):
         for group, rows in groups.items():
             with formatter.section(group):
                 formatter.write_dl(rows, col_max=28)
+
+
+class RunningCommand(Command):
+    """A command that runs another one: the words behind ``--`` are its, and the body's argument ``argv``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put those words aside and parse the others."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[_BEHIND] = tuple(args[end + 1 :])
+        return super().parse_args(ctx, args[:end])
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Show that there may be a command."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
 
 
 def _names(parameter: Any) -> str:
@@ -90,7 +105,8 @@ def command(
             settings,
             program=ctx.command_path,
             flags=flags,
-            arguments={item.name: given[item.name] for item in arguments},
+            arguments={item.name: given[item.name] for item in arguments}
+            | ({"argv": ctx.meta[_BEHIND]} if _BEHIND in ctx.meta else {}),
             screen=ctx.obj if isinstance(ctx.obj, Screen) else Screen(),
             defaults=replaced,
         )

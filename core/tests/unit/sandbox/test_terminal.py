@@ -2,66 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import struct
 import termios
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 from imagewright.sandbox.jobs import Job, Stack
 from imagewright.sandbox.terminal import Terminal
-
-
-class Person:
-    """Who sits at a terminal: types, and waits for what is shown."""
-
-    def __init__(self) -> None:
-        self.keys, self.screen = pty.openpty()
-        fcntl.ioctl(self.keys, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
-        self.terminal = Terminal(typed=self.screen, shown=self.screen)
-        self.shown = b""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self.keys, 4096)
-            except OSError:
-                return
-            if not data:
-                return
-            self.shown += data
-
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + 60
-        while text.encode() not in self.shown:
-            assert time.monotonic() < deadline, self.shown
-            time.sleep(0.01)
-
-    def type(self, text: str) -> None:
-        os.write(self.keys, text.encode())
-
-    def at_work(self, *talk: tuple[str, str]) -> threading.Thread:
-        """In a thread: wait for each first text, then type the second."""
-
-        def go() -> None:
-            for expected, answer in talk:
-                self.wait_for(expected)
-                self.type(answer)
-
-        thread = threading.Thread(target=go, daemon=True)
-        thread.start()
-        return thread
-
-    def leave(self) -> None:
-        os.close(self.screen)
-        self._reader.join(10)
-        os.close(self.keys)
+from imagewright.testing.person import Person
 
 
 @pytest.fixture
@@ -69,6 +18,10 @@ def person() -> Iterator[Person]:
     someone = Person()
     yield someone
     someone.leave()
+
+
+def at(person: Person) -> Terminal:
+    return Terminal(typed=person.screen, shown=person.screen)
 
 
 def job(script: str, *, upper: str | None = None) -> Job:
@@ -82,7 +35,7 @@ def job(script: str, *, upper: str | None = None) -> Job:
 
 def test_what_is_typed_reaches_the_job_and_what_it_shows_the_person(bench, person: Person) -> None:
     person.at_work(("name?", "Ann\n"))
-    status = bench.sandbox.attach(job("printf 'name? '; read -r name; echo \"so $name\"; exit 7"), person.terminal)
+    status = bench.sandbox.attach(job("printf 'name? '; read -r name; echo \"so $name\"; exit 7"), at(person))
     assert status == 7
     person.wait_for("so Ann\r\n")
 
@@ -90,22 +43,20 @@ def test_what_is_typed_reaches_the_job_and_what_it_shows_the_person(bench, perso
 def test_a_key_that_interrupts_ends_the_running_program_and_not_the_shell(bench, person: Person) -> None:
     person.at_work(("> ", "echo be''gun; sleep 613\n"), ("begun", "\x03"), ("\n> ", "echo still''here; exit 3\n"))
     before = termios.tcgetattr(person.screen)
-    assert bench.sandbox.attach(job("exec sh -i"), person.terminal) == 3
+    assert bench.sandbox.attach(job("exec sh -i"), at(person)) == 3
     person.wait_for("stillhere")
     assert termios.tcgetattr(person.screen) == before
 
 
 def test_the_jobs_terminal_is_as_large_as_the_persons_and_is_its_controlling_one(bench, person: Person) -> None:
-    assert bench.sandbox.attach(job("echo to the terminal >/dev/tty; echo $(busybox stty size)"), person.terminal) == 0
+    assert bench.sandbox.attach(job("echo to the terminal >/dev/tty; echo $(busybox stty size)"), at(person)) == 0
     person.wait_for("to the terminal\r\n")
     person.wait_for("33 101\r\n")
 
 
 def test_the_job_cannot_reach_the_persons_own_terminal(bench, person: Person) -> None:
     own = os.ttyname(person.screen)
-    bench.sandbox.attach(
-        job(f"ls -l /proc/self/fd; [ -e {own} ] && echo reached || echo out of reach"), person.terminal
-    )
+    bench.sandbox.attach(job(f"ls -l /proc/self/fd; [ -e {own} ] && echo reached || echo out of reach"), at(person))
     person.wait_for("out of reach")
 
 
@@ -118,16 +69,16 @@ def test_more_is_typed_than_the_job_reads_at_once_and_all_of_it_arrives(bench, p
 
     threading.Thread(target=paste, daemon=True).start()
     script = "busybox stty -echo; echo ready; head -n 300 | wc -l"
-    assert bench.sandbox.attach(job(script), person.terminal) == 0
+    assert bench.sandbox.attach(job(script), at(person)) == 0
     person.wait_for("300\r\n")
 
 
 def test_what_the_job_writes_is_in_its_layer(bench, person: Person) -> None:
-    assert bench.sandbox.attach(job("echo kept >/word", upper="top"), person.terminal) == 0
+    assert bench.sandbox.attach(job("echo kept >/word", upper="top"), at(person)) == 0
     assert (bench.layer("top") / "word").read_text() == "kept\n"
     assert bench.out("cat /word") == "kept"
 
 
 def test_a_process_that_the_shell_leaves_behind_does_not_keep_the_person_waiting(bench, person: Person) -> None:
-    assert bench.sandbox.attach(job("(sleep 614 &) ; echo done"), person.terminal) == 0
+    assert bench.sandbox.attach(job("(sleep 614 &) ; echo done"), at(person)) == 0
     person.wait_for("done")

@@ -56,6 +56,7 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
         "trace": values["trace"],
         "environment": invocation.environment,
     }
+        "shell_on_failure": values["shell-on-failure"],
 
 
 def run_build(
