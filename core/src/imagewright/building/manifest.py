@@ -10,7 +10,7 @@ from typing import Any
 from imagewright import __version__
 from imagewright.building.artefacts import Artefact
 from imagewright.building.state import Building
-from imagewright.planning.display import plan_document
+from imagewright.planning.display import plan_document, without_places
 from imagewright.types import Package
 
 SCHEMA = 1
@@ -31,7 +31,7 @@ def manifest_of(
         "schema": SCHEMA,
         "imagewright": __version__,
         "image": {"id": building.prepared.context.image_name, "version": version, "size": size},
-        "plan": plan_document(building.prepared),
+        "plan": without_places(plan_document(building.prepared)),
         "facts": dict(building.facts),
         "source_date_epoch": building.epoch,
         "kernel": building.kernel,

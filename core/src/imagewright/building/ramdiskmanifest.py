@@ -7,6 +7,7 @@ from typing import Any
 
 from imagewright import __version__
 from imagewright.building.artefacts import Artefact
+from imagewright.planning.display import without_places
 from imagewright.planning.ramdisks import PlannedRamdisk, ramdisk_plan
 from imagewright.types import Package
 
@@ -35,7 +36,7 @@ def ramdisk_manifest(
             "compression": compression,
             "udev": report["udev"],
         },
-        "plan": ramdisk_plan(planned),
+        "plan": without_places(ramdisk_plan(planned)),
         "facts": dict(facts),
         "source_date_epoch": moment,
         "kernel": report["kernel"],

@@ -35,6 +35,13 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
     }
 
 
+def without_places(document: Any) -> Any:
+    """A plan's document without the folders that flavours lie in: they are the builder's, and so not in manifests."""
+    if isinstance(document, dict):
+        return {name: "" if name == "place" else without_places(value) for name, value in document.items()}
+    return [without_places(value) for value in document] if isinstance(document, list) else document
+
+
 def _facts(plan: Plan) -> dict[str, list[str]]:
     """For each fact that some step depends on, the steps that find it out."""
     found_by = {
