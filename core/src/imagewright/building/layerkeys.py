@@ -36,6 +36,8 @@ NOT_IN_LAYERS = frozenset(
         "ramdiskmanifest.py",
         "ramdiskstaging.py",
         "state.py",
+        "sidebyside.py",
+        "slate.py",
         "unchanged.py",
         "workfolder.py",
     }

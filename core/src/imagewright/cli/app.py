@@ -14,6 +14,7 @@ from typer.main import get_command
 from imagewright.cli.optionsets import (
     BOOT,
     BOOT_SERVER,
+    BUILD_IMAGES,
     CACHE_LIST,
     CACHE_PRUNE,
     CHECK_FLAVOURS,
@@ -104,6 +105,15 @@ def imagewright() -> Any:
             f"{_BODIES}.doctor:run",
             DOCTOR,
             help="Say what this host lacks. If something is missing, the one command that mends it is shown too.",
+        )
+    )
+    app.command("build", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.build:run",
+            BUILD_IMAGES,
+            arguments=[argument("file", "FILE", "Images file: what to build, as TOML.")],
+            completions={"only": _complete_images},
+            help="Build all images and ramdisks of a file. What they share is built once; prints what was written.",
         )
     )
     app.command("boot", cls=Command, context_settings=HELP_NAMES)(

@@ -175,27 +175,31 @@ def _failed(error: ImagewrightError, screen: Screen) -> int:
 
 
 def _unexpected(error: Exception, screen: Screen) -> int:
+    fault = fault_of(error, screen)
+    messages.show(fault, as_json=screen.json)
+    if screen.debug:
+        sys.stderr.write(_traceback(error))
+    return fault.exit_code
+
+
+def fault_of(error: Exception, screen: Screen) -> ImagewrightError:
+    """The message for what nobody foresaw; the log of the build, if one was begun, gets the traceback."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = (f"writing {error.filename}",) if error.filename else ()
         hint = "`--cache-dir` and `--work-dir` choose other places"
-        return _failed(HostError("no-space", "no space is left", where=place, hint=hint), screen)
+        return HostError("no-space", "no space is left", where=place, hint=hint)
     if isinstance(error, PermissionError) and error.filename:
         hint = "choose another place, or ask its owner"
-        return _failed(HostError("not-permitted", f"you may not use {error.filename}", hint=hint), screen)
-    text = _traceback(error)
+        return HostError("not-permitted", f"you may not use {error.filename}", hint=hint)
     where = [f"{type(error).__name__}: {error}"]
-    if _logged(text, screen):
+    if _logged(_traceback(error), screen):
         where.append(f"traceback: {screen.log}")
-    fault = ImagewrightError(
+    return ImagewrightError(
         "unexpected",
         "something unexpected happened, a fault of Imagewright or of a flavour",
         where=tuple(where),
         hint="please report it with what `--debug` prints",
     )
-    messages.show(fault, as_json=screen.json)
-    if screen.debug:
-        sys.stderr.write(text)
-    return fault.exit_code
 
 
 def _traceback(error: BaseException) -> str:

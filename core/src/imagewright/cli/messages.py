@@ -69,6 +69,11 @@ def show(error: ImagewrightError, *, as_json: bool) -> None:
     _complain(text)
 
 
+def note(text: str) -> None:
+    """Write lines to stderr that are neither an error nor a warning."""
+    _complain(text)
+
+
 def show_warning(
     message: Warning | str,
     category: type[Warning],

@@ -122,11 +122,11 @@ RAMDISK_IMAGE = (
 RUN_WIDE = ("plan", "json", "progress", "debug")
 """Options of a run as a whole: not of one image of several."""
 
-BUILD_IMAGES = (
 ALONE = ("shell-on-failure",)
 """Options that an image has only if it is built alone: several cannot have the terminal at once."""
 
     *chosen("jobs", "only", "fail-fast"),
+BUILD_IMAGES = (
     *chosen("flavour-path", "mirror", "ca-certificate", "offline", "no-cache", "refresh", "cache-dir", "work-dir"),
     *chosen("trace", *RUN_WIDE),
 )

@@ -83,11 +83,13 @@ def command(
     arguments: Sequence[inspect.Parameter] = (),
     defaults: Mapping[str, Any] | None = None,
     version: Any = None,
+    completions: Mapping[str, Callable[..., Any]] | None = None,
     help: str,  # noqa: A002 - typer reads it from the docstring of the function
 ) -> Callable[..., None]:
     """A function for typer that resolves ``settings`` and calls ``body``, ``module:function``, which is imported then.
 
     ``body`` takes one :class:`~imagewright.cli.invocation.Invocation`. ``version`` is the type of ``--version``.
+    ``completions`` completes values of options by their names.
     """
     replaced = dict(defaults or {})
 
@@ -115,7 +117,10 @@ def command(
         inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
         *arguments,
         *([inspect.Parameter("version", _KEYWORD, default=None, annotation=version)] if version else []),
-        *(_option(setting, replaced.get(setting.name, setting.default)) for setting in settings),
+        *(
+            _option(setting, replaced.get(setting.name, setting.default), (completions or {}).get(setting.name))
+            for setting in settings
+        ),
     ]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -123,7 +128,7 @@ def command(
     return call
 
 
-def _option(setting: Setting, default: object) -> inspect.Parameter:
+def _option(setting: Setting, default: object, complete: Callable[..., Any] | None) -> inspect.Parameter:
     kind: Any = {Kind.SWITCH: bool, Kind.ONE: str}.get(setting.kind, list[str])
     flag = f"{setting.flag}/{setting.negative}" if setting.kind is Kind.SWITCH else setting.flag
     option = typer.Option(
@@ -132,6 +137,7 @@ def _option(setting: Setting, default: object) -> inspect.Parameter:
         metavar=setting.metavar or None,
         envvar=list(setting.variables),
         help=explained(setting, default),
+        autocompletion=complete,
         show_envvar=False,
         show_default=False,
         rich_help_panel=setting.group,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from imagewright.cli.commands.logs import LogFile
 from imagewright.cli.invocation import Invocation
@@ -15,6 +15,8 @@ from imagewright.cli.render.choose import Monitors, display
 from imagewright.cli.repositories import repositories_of
 from imagewright.errors import ImagewrightError
 from imagewright.events import Monitor
+
+_Result = TypeVar("_Result")
 
 
 class Built(Protocol):
@@ -69,18 +71,8 @@ def run_build(
     values = invocation.values
     log = LogFile.choose(values["log-file"], cache_dir, output.name)
     invocation.screen.log = log.path
-    with log:
-        try:
-            with display(values["progress"], invocation.environment) as shown:
-                result = build(Monitors(log, shown), log.path)
-        except ImagewrightError as error:
-            log.note(str(error))
-            if log.begun and str(log.path) not in str(error):
-                error.where = (*error.where, f"log: {log.path}")
-            raise
-        except BaseException as error:
-            log.note(f"ended by {type(error).__name__}")
-            raise
+    with display(values["progress"], invocation.environment) as shown:
+        result = build_logged(build, shown, log)
     invocation.screen.written = result.paths
     if values["json"]:
         print_document(
@@ -93,3 +85,18 @@ def run_build(
         )
     else:
         sys.stdout.write("".join(f"{path}\n" for path in result.paths))
+
+
+def build_logged(build: Callable[[Monitor, Path], _Result], shown: Monitor, log: LogFile) -> _Result:
+    """Run ``build`` with ``log`` beside the monitor ``shown``. Raises what it raises; the error names the log."""
+    with log:
+        try:
+            return build(Monitors(log, shown), log.path)
+        except ImagewrightError as error:
+            log.note(str(error))
+            if log.begun and str(log.path) not in str(error):
+                error.where = (*error.where, f"log: {log.path}")
+            raise
+        except BaseException as error:
+            log.note(f"ended by {type(error).__name__}")
+            raise

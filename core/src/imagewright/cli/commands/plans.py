@@ -14,13 +14,18 @@ from imagewright.request import Request
 
 def print_plan(request: Request, *, as_json: bool) -> None:
     """Plan and print. Raises ImagewrightError if there is no plan."""
-    prepared = prepare(request)
-    document = plan_document(prepared)
-    foretell(document, request, prepared)
+    document = plan_of(request, prepare(request))
     if as_json:
         print_document(document)
     else:
         sys.stdout.write(page(document))
+
+
+def plan_of(request: Request, prepared: Prepared) -> dict[str, Any]:
+    """The plan's document, with what will become of its steps."""
+    document = plan_document(prepared)
+    foretell(document, request, prepared)
+    return document
 
 
 def foretell(document: dict[str, Any], request: Request, prepared: Prepared) -> None:

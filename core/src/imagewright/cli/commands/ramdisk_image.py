@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagewright.cli.commands.building import run_build, shared_request
 from imagewright.cli.commands.plans import foretell
@@ -18,6 +18,9 @@ from imagewright.cli.tables import table
 from imagewright.errors import UsageError
 from imagewright.request import RamdiskRequest, Request
 
+if TYPE_CHECKING:
+    from imagewright.planning.ramdisks import PlannedRamdisk
+
 
 def run(invocation: Invocation) -> None:
     """Make the ramdisk, or print its plan. Raises ImagewrightError."""
@@ -25,17 +28,24 @@ def run(invocation: Invocation) -> None:
     if not invocation.values["plan"]:
         _build(request, invocation)
         return
-    from imagewright.planning.ramdisks import plan_ramdisk, ramdisk_plan
+    from imagewright.planning.ramdisks import plan_ramdisk
 
-    planned = plan_ramdisk(request)
-    document = ramdisk_plan(planned)
-    for name, tree in (("tree", planned.tree), ("kernel_tree", planned.kernel_tree)):
-        if tree is not None:
-            foretell(document[name], tree.request, tree.prepared)
+    document = plan_of(plan_ramdisk(request))
     if invocation.values["json"]:
         print_document(document)
     else:
         sys.stdout.write(page(document))
+
+
+def plan_of(planned: PlannedRamdisk) -> dict[str, Any]:
+    """The plan's document, with what will become of the steps of its trees."""
+    from imagewright.planning.ramdisks import ramdisk_plan
+
+    document = ramdisk_plan(planned)
+    for name, tree in (("tree", planned.tree), ("kernel_tree", planned.kernel_tree)):
+        if tree is not None:
+            foretell(document[name], tree.request, tree.prepared)
+    return document
 
 
 def request_of(invocation: Invocation) -> RamdiskRequest:

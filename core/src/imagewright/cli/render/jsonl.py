@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,12 +27,20 @@ class JsonMonitor:
 
     def handle(self, event: events.Event) -> None:
         """Write the event's object."""
+        self.write(name_of(event), fields_of(event))
+
+    def write(self, name: str, fields: Mapping[str, object]) -> None:
+        """Write an object with the event's name and the elapsed time in front of ``fields``."""
         head: dict[str, Any] = {"schema": SCHEMA} if self._first else {}
         self._first = False
-        head |= {"event": name_of(event), "elapsed": round(time.monotonic() - self._begun, 3)}
-        fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+        head |= {"event": name, "elapsed": round(time.monotonic() - self._begun, 3)}
         self._stream.write(json.dumps(head | {name: _plain(value) for name, value in fields.items()}) + "\n")
         self._stream.flush()
+
+
+def fields_of(event: events.Event) -> dict[str, object]:
+    """What an event says, by name."""
+    return {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
 
 
 def name_of(event: events.Event) -> str:

@@ -16,16 +16,20 @@ BETWEEN_DOWNLOADS = 5.0
 class PlainMonitor:
     """Writes a line with the elapsed time for every event but the output of steps."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, prefix: str = "") -> None:
+        self.prefix = prefix
         self._stream = stream
         self._begun = time.monotonic()
         self._downloads: dict[str, float] = {}
 
     def handle(self, event: events.Event) -> None:
         """Write the event's line."""
-        text = self._text(event)
+        self.say(self._text(event))
+
+    def say(self, text: str) -> None:
+        """Write a line with the elapsed time, if there is anything to say."""
         if text:
-            self._stream.write(f"[{clock(time.monotonic() - self._begun):>5}] {printable(text)}\n")
+            self._stream.write(f"[{clock(time.monotonic() - self._begun):>5}] {self.prefix}{printable(text)}\n")
             self._stream.flush()
 
     def _text(self, event: events.Event) -> str:

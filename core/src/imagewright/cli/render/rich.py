@@ -256,12 +256,16 @@ class RichMonitor:
         return self._marks.spinner[int(now * 8) % len(self._marks.spinner)]
 
     def _aligned(self, left: Text, right: str) -> Text:
-        """``left`` cut to the terminal, ``right`` at its edge; on wide terminals not too far away."""
-        width = min(self._console.size.width - 1, 100)
-        room = max(width - len(right) - 1, 8)
-        left.truncate(room, overflow="ellipsis", pad=True)
-        left.no_wrap, left.overflow = True, "crop"
-        return left.append(f" {right}", style="dim")
+        return aligned(left, right, self._console.size.width)
+
+
+def aligned(left: Text, right: str, columns: int) -> Text:
+    """``left`` cut to the terminal, ``right`` at its edge; on wide terminals not too far away."""
+    width = min(columns - 1, 100)
+    room = max(width - len(right) - 1, 8)
+    left.truncate(room, overflow="ellipsis", pad=True)
+    left.no_wrap, left.overflow = True, "crop"
+    return left.append(f" {right}", style="dim")
 
 
 def _window(lines: list[Text], focus: int, room: int) -> tuple[list[Text], int]:
