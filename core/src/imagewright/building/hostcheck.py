@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile
 
 from imagewright.building.publishing import earlier_name
 from imagewright.discovery import load_output
@@ -75,9 +75,10 @@ def layout_of(prepared: Prepared) -> Layout | None:
 
 
 def check_usable(folder: Path, what: str, option: str) -> None:
-    """Raise HostError if no folder can be made in ``folder``, or in the nearest one above it that is there.
+    """Raise HostError if nothing can be made in ``folder``, or in the nearest one above it that is there.
 
-    One is made and removed: permission bits say nothing of a read-only filesystem, or of one like ``/proc``.
+    A file without a name is made, which a killed builder does not leave behind: permission bits say nothing of a
+    read-only filesystem, or of one like ``/proc``.
     """
     existing = _existing(folder)
     cause = ""
@@ -87,7 +88,7 @@ def check_usable(folder: Path, what: str, option: str) -> None:
         cause = f"you may not look into {existing}"
     else:
         try:
-            with TemporaryDirectory(prefix=".imagewright-", dir=existing):
+            with TemporaryFile(dir=existing):
                 pass
         except OSError as error:
             cause = f"no folder can be made in {existing}: {(error.strerror or str(error)).lower()}"
