@@ -34,10 +34,11 @@ NOT_IN_LAYERS = frozenset(
         "onhost.py",
         "ramdisk.py",
         "ramdiskmanifest.py",
+        "ramdiskslate.py",
         "ramdiskstaging.py",
-        "state.py",
         "sidebyside.py",
         "slate.py",
+        "state.py",
         "unchanged.py",
         "workfolder.py",
     }

@@ -22,8 +22,8 @@ from imagewright.cli.optionsets import (
     DOCTOR,
     FLAVOUR_SEARCH,
     NEW_FLAVOUR,
-)
     SHELL,
+)
 from imagewright.cli.programs import PROGRAMS, Program
 from imagewright.cli.signatures import HELP_NAMES, Command, RunningCommand, argument, command
 
@@ -53,7 +53,6 @@ def _complete_flavours(ctx: typer.Context, incomplete: str) -> Iterator[tuple[st
     return flavours(incomplete, ctx.params.get("flavour_path") or ())
 
 
-def _typer(help: str | None = None) -> typer.Typer:  # noqa: A002
 def _complete_images(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     from imagewright.cli.completion import images
 
@@ -66,6 +65,7 @@ def _complete_steps(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, 
     return steps(incomplete, ctx.params.get("cache_dir") or "")
 
 
+def _typer(help: str | None = None) -> typer.Typer:  # noqa: A002
     return typer.Typer(
         help=help,
         add_completion=False,
@@ -131,16 +131,6 @@ def imagewright() -> Any:
             help="Deploy an image to machines: write it over iSCSI, serve it over HTTP, keep their reports.",
         )
     )
-    app.command("completion", cls=Command, context_settings=HELP_NAMES)(
-        command(
-            f"{_BODIES}.completion:run",
-            DISPLAY,
-            arguments=[argument("shell", "SHELL", "bash, zsh or fish; the caller's shell if left out.")],
-            help='Print completion for a shell. For example: eval "$(imagewright completion bash)".',
-        )
-    )
-    app.command("diff", cls=Command, context_settings=HELP_NAMES)(
-        command(
     app.command("shell", cls=RunningCommand, context_settings=HELP_NAMES)(
         command(
             f"{_BODIES}.shell:run",
@@ -158,6 +148,16 @@ def imagewright() -> Any:
             help="Enter the root tree of an image as it is at a step. What changes there is thrown away.",
         )
     )
+    app.command("completion", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.completion:run",
+            DISPLAY,
+            arguments=[argument("shell", "SHELL", "bash, zsh or fish; the caller's shell if left out.")],
+            help='Print completion for a shell. For example: eval "$(imagewright completion bash)".',
+        )
+    )
+    app.command("diff", cls=Command, context_settings=HELP_NAMES)(
+        command(
             f"{_BODIES}.diff:run",
             DISPLAY,
             arguments=[

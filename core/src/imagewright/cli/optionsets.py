@@ -40,8 +40,8 @@ BUILD = chosen(
     "no-cache",
     "refresh",
     "from",
-    "cache-dir",
     "shell-on-failure",
+    "cache-dir",
     "work-dir",
     "plan",
     "json",
@@ -91,13 +91,13 @@ BOOT_SERVER = (
 )
 """The options of ``imagewright boot-server``."""
 
-CACHE_LIST = (*chosen("cache-dir"), *DISPLAY)
 SHELL = (
     *chosen("after"),
     *(setting for setting in DISK_IMAGE if setting.name not in ("plan", "json")),
 )
 """The options of ``imagewright shell``: those of the build whose tree it enters."""
 
+CACHE_LIST = (*chosen("cache-dir"), *DISPLAY)
 """The options of ``imagewright cache list`` and ``verify``."""
 
 CACHE_PRUNE = (*chosen("max-size", "max-age"), *CACHE_LIST)
@@ -125,8 +125,8 @@ RUN_WIDE = ("plan", "json", "progress", "debug")
 ALONE = ("shell-on-failure",)
 """Options that an image has only if it is built alone: several cannot have the terminal at once."""
 
-    *chosen("jobs", "only", "fail-fast"),
 BUILD_IMAGES = (
+    *chosen("jobs", "only", "fail-fast"),
     *chosen("flavour-path", "mirror", "ca-certificate", "offline", "no-cache", "refresh", "cache-dir", "work-dir"),
     *chosen("trace", *RUN_WIDE),
 )
@@ -143,7 +143,7 @@ COMMANDS: Mapping[str, Sequence[Setting]] = {
     "imagewright flavours check": CHECK_FLAVOURS,
     "imagewright flavours new": NEW_FLAVOUR,
     "imagewright flavours": (*FLAVOUR_SEARCH, *DISPLAY),
-    "ramdisk-image-create": RAMDISK_IMAGE,
     "imagewright shell": SHELL,
+    "ramdisk-image-create": RAMDISK_IMAGE,
 }
 """The options of each command, by its name."""

@@ -55,10 +55,10 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
         "no_cache": values["no-cache"],
         "refresh": values["refresh"],
         "start_from": values["from"],
+        "shell_on_failure": values["shell-on-failure"],
         "trace": values["trace"],
         "environment": invocation.environment,
     }
-        "shell_on_failure": values["shell-on-failure"],
 
 
 def run_build(
