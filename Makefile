@@ -1,9 +1,9 @@
 # The two commands are `make image` and `make test`. Both set up what is missing first, and can be run again at once.
 
-.PHONY: help setup image test check clean
+.PHONY: help setup image test check clean install-helper
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: ## install what the host lacks, and .venv with all commands
 	@scripts/setup
@@ -19,6 +19,9 @@ test: setup ## run all gates: checks, tests, whole builds, boots
 check: setup ## run the gates that take seconds
 	@echo 'check: scripts/check --fast'
 	@.venv/bin/python scripts/check --fast
+
+install-helper: ## install the helper and the sudo rule for hosts without unprivileged user namespaces (docs/sudo.md)
+	@sudoers.d/install
 
 clean: ## remove what make made in this checkout: .venv, caches, demo.qcow2 with what lies beside it
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build

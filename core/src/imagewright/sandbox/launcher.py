@@ -87,10 +87,7 @@ def main() -> None:
         except Exception as error:
             wire.send(orders.channel, {"module": module, "error": f"{type(error).__name__}: {error}"})
             return
-    try:
-        syscalls.unshare(syscalls.CLONE_NEWUSER)
-    except OSError as error:
-        wire.send(orders.channel, {"error": error.strerror, "errno": error.errno})
+    if not _enter_namespace(orders):
         return
     # a job's process 1 whose keeper was killed is waited for here, and with it all that ran in its namespace
     syscalls.adopt_orphans()
@@ -107,6 +104,21 @@ def main() -> None:
             _answer(orders, {"killed": True})
         else:
             _serve(orders, {**job, "work": setup["work"], "kept": setup["kept"], "code": code}, descriptors)
+
+
+def _enter_namespace(orders: _Orders) -> bool:
+    """Make the user namespace; where the host refuses, enter the one that the builder had made, if it has one."""
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+    except OSError as error:
+        wire.send(orders.channel, {"error": error.strerror, "errno": error.errno})
+        received = orders.next()
+        if isinstance(received, str):
+            return False
+        _message, (namespace,) = received
+        syscalls.enter(namespace, syscalls.CLONE_NEWUSER)
+        os.close(namespace)
+    return True
 
 
 def _serve(orders: _Orders, job: dict[str, Any], descriptors: list[int]) -> None:

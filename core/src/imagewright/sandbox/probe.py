@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from imagewright.errors import HostError, ImagewrightError
+from imagewright.sandbox import helper
 from imagewright.sandbox.jobs import PythonJob, Stack
 from imagewright.sandbox.mapping import mapping_of_caller
 from imagewright.sandbox.sandbox import Sandbox
@@ -17,10 +18,13 @@ _SWITCHES = {"kernel.unprivileged_userns_clone": "1", "user.max_user_namespaces"
 """Settings of the kernel that switch user namespaces off when they are 0, and what they should be."""
 
 _MAPPERS = ("newuidmap", "newgidmap")
-_EXPLAINED = ("no-subordinate-ids", "too-few-ids", "missing-tool")
+_EXPLAINED = ("no-subordinate-ids", "too-few-ids", "missing-tool", "namespace-helper")
 """Failures that say what mends them, in a container too."""
 
 _UNMASKED = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+_PODMAN = "podman: --security-opt seccomp=unconfined --security-opt unmask=ALL"
+_NEEDED_OF_ROOT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "SETGID": 6, "SETUID": 7}
+"""Capabilities that a root caller needs, with their bits (capabilities(7)): every container has them by default."""
 
 
 def problems() -> tuple[HostError, ...]:
@@ -31,7 +35,7 @@ def problems() -> tuple[HostError, ...]:
     try:
         _try()
     except HostError as error:
-        return (explained(error),)
+        return (error.reference == "namespace-helper" and helper.faults()) or (explained(error),)
     except (ImagewrightError, OSError) as error:
         return (HostError("no-sandbox", f"a sandbox does not work here: {error}"),)
     return ()
@@ -59,11 +63,11 @@ def _switched_off() -> list[HostError]:
         HostError(
             "no-user-namespaces",
             f"this host's setting {name} is 0, so that nobody may make user namespaces",
-            hint=f"sudo sysctl -w {name}={on}",
+            hint=f"sudo sysctl -w {name}={on}" + ("" if name.startswith("user.") else f" (or: {helper.INSTALL})"),
         )
         for name, on in _SWITCHES.items()
-        # the first one is for ordinary users alone
-        if _setting(name) == "0" and (os.getuid() != 0 or name.startswith("user."))
+        # the first one is for ordinary users alone, and for those whom the helper does not help
+        if _setting(name) == "0" and (name.startswith("user.") or (os.getuid() != 0 and helper.faults()))
     ]
 
 
@@ -111,13 +115,39 @@ def explained(error: HostError) -> HostError:
             cause="kernel.apparmor_restrict_unprivileged_userns is 1 and the launcher has no profile",
             hint="make setup",
         )
+    lost = [] if os.getuid() else [name for name, bit in _NEEDED_OF_ROOT.items() if not _capabilities() >> bit & 1]
+    if lost:
+        return HostError(
+            error.reference,
+            error.message,
+            where=error.where,
+            cause=f"root lacks the capabilities {', '.join(lost)} here, as in a container that dropped them",
+            hint=f"docker run {' '.join(f'--cap-add {name}' for name in lost)} {_UNMASKED} …",
+        )
+    filtered = _status("Seccomp") == "2" and (os.getuid() == 0 or _in_container())
+    if error.reference == "no-user-namespaces" and filtered:
+        return HostError(
+            error.reference,
+            "this container's seccomp filter refuses the system call unshare: nobody makes user namespaces here",
+            where=(error.message,),
+            cause="without CAP_SYS_ADMIN a container gets that filter unless its options say otherwise",
+            hint=f"docker run {_UNMASKED} … ({_PODMAN}); CAP_SYS_ADMIN and --privileged are not needed",
+        )
     if "stage: view" in error.where:
         return HostError(
             "masked-proc",
             "the kernel lets no job have a /proc of its own, because parts of this host's are masked",
             where=(error.message,),
             cause="a container's /proc is masked unless its options say otherwise",
-            hint=f"docker run {_UNMASKED} … (podman: --security-opt unmask=ALL)",
+            hint=f"docker run {_UNMASKED} … ({_PODMAN})",
+        )
+    if error.reference == "no-user-namespaces" and os.getuid() and not _in_container():
+        return HostError(
+            error.reference,
+            error.message,
+            where=error.where,
+            cause="this host lets ordinary users make none, and the helper for such hosts is not installed",
+            hint=helper.INSTALL,
         )
     if "stage: layers" in error.where:
         return HostError(
@@ -147,6 +177,20 @@ def _may_map(program: str) -> bool:
 
 def _in_container() -> bool:
     return any(Path(name).exists() for name in ("/.dockerenv", "/run/.containerenv", "/run/systemd/container"))
+
+
+def _capabilities() -> int:
+    """The capabilities that this process has in force, as bits."""
+    return int(_status("CapEff") or "0", 16)
+
+
+def _status(key: str) -> str:
+    """A line of ``/proc/self/status`` (proc(5))."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{key}:")), "")
 
 
 def _setting(name: str) -> str:

@@ -21,7 +21,7 @@ from typing import IO, Any, Self
 
 from imagewright import errors
 from imagewright.errors import ContractError, HostError, ImagewrightError, StepFailed
-from imagewright.sandbox import lines, wire
+from imagewright.sandbox import helper, lines, wire
 from imagewright.sandbox.jobs import WORK, Job, PythonJob
 from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mapping
 from imagewright.sandbox.terminal import Line, Terminal
@@ -105,14 +105,19 @@ class Sandbox:
             raise self._gone() from error
         finally:
             os.close(builder)
-        received = wire.receive(self._channel)
-        if received is None:
-            raise self._gone()
-        answer = received[0]
+        answer = self._answer()
         if "module" in answer:
             raise ContractError(
                 "module-not-loaded", f"the module {answer['module']} does not load", cause=answer["error"]
             )
+        made_by_helper = "pid" not in answer and os.getuid() != 0 and helper.installed()
+        if made_by_helper:
+            namespace, self._mapping = helper.namespace()
+            try:
+                wire.send(self._channel, {}, [namespace])
+            finally:
+                os.close(namespace)
+            answer = self._answer()
         if "pid" not in answer:
             raise HostError(
                 "no-user-namespaces",
@@ -120,7 +125,8 @@ class Sandbox:
                 cause="they are switched off, or a container or a security module forbids them",
                 hint=_DOCTOR,
             )
-        write_mapping(self._process.pid, self._mapping)
+        if not made_by_helper:
+            write_mapping(self._process.pid, self._mapping)
         # mapped root makes files in both; a group that they hand on must be one that is mapped
         for folder in (self._work, self._work / "layers"):
             os.chown(folder, *self._mapping.root)
@@ -129,6 +135,12 @@ class Sandbox:
             with contextlib.suppress(OSError):  # of a cache that cannot be written
                 os.chown(self._kept, *self._mapping.root)
         wire.send(self._channel, {"mapped": True})
+
+    def _answer(self) -> dict[str, Any]:
+        received = wire.receive(self._channel)
+        if received is None:
+            raise self._gone()
+        return received[0]
 
     def __enter__(self) -> Self:
         """The sandbox itself."""
@@ -171,18 +183,6 @@ class Sandbox:
             raise no_view(result)
         return status
 
-    def call(self, job: PythonJob, on_output: Callable[[str], None]) -> object:
-        """Call a Python function as mapped root outside the tree; what it returns.
-
-        Raises the ImagewrightError that the function raises, OSError for one of the system's, and StepFailed for
-        anything else that ends it; its traceback is then among the output.
-        """
-        document = {**asdict(job), "binds": _binds(job.binds), "inside": False}
-        status, result = self._serve(document, [], on_output)
-        if result is None:
-            raise StepFailed(
-                "function-ended", f"the function {job.function} ended with status {status} and said nothing"
-            )
     def attach(self, job: Job, terminal: Terminal) -> int:
         """Run a program at a terminal of its own, which the caller's ``terminal`` shows; the status as of :meth:`run`.
 
@@ -198,6 +198,18 @@ class Sandbox:
             raise no_view(result)
         return status
 
+    def call(self, job: PythonJob, on_output: Callable[[str], None]) -> object:
+        """Call a Python function as mapped root outside the tree; what it returns.
+
+        Raises the ImagewrightError that the function raises, OSError for one of the system's, and StepFailed for
+        anything else that ends it; its traceback is then among the output.
+        """
+        document = {**asdict(job), "binds": _binds(job.binds), "inside": False}
+        status, result = self._serve(document, [], on_output)
+        if result is None:
+            raise StepFailed(
+                "function-ended", f"the function {job.function} ended with status {status} and said nothing"
+            )
         if "setup" in result:
             raise no_view(result)
         return value_of(result, job.function)

@@ -24,6 +24,7 @@ MS_REC = 0x4000
 MS_SLAVE = 0x80000
 MNT_DETACH = 2
 
+_CAPABILITY_VERSION = 0x2008_0522
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -45,6 +46,11 @@ def _check(result: int, what: str) -> None:
 def unshare(flags: int) -> None:
     """Leave namespaces behind (unshare(2))."""
     _check(_LIBC.unshare(flags), "unshare")
+
+
+def enter(namespace: int, kind: int) -> None:
+    """Enter a namespace by a descriptor of it (setns(2)); ``kind`` is the flag of its kind."""
+    _check(_LIBC.setns(namespace, kind), "setns")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
@@ -88,6 +94,22 @@ def _change_mount(target: str, attributes: bytes, what: str, flags: int = _AT_RE
 def die_with_parent(signal_number: int) -> None:
     """Have the kernel signal this process when its parent dies; a change of ids undoes it."""
     _check(_LIBC.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl")
+
+
+def prctl(operation: int, argument: int, more: int = 0) -> None:
+    """Change what the kernel keeps of this process (prctl(2))."""
+    numbers = (ctypes.c_ulong(argument), ctypes.c_ulong(more), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    _check(_LIBC.prctl(operation, *numbers), f"prctl {operation}")
+
+
+def set_capabilities(mask: int) -> None:
+    """Have these capabilities at most, a bit each, and hand on none (capset(2)); nothing is gained by it."""
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    held = ctypes.create_string_buffer(24)
+    _check(_LIBC.capget(header, held), "capget")
+    words = struct.unpack("6I", held.raw)
+    low, high = words[1] & mask & 0xFFFF_FFFF, words[4] & mask >> 32
+    _check(_LIBC.capset(header, struct.pack("6I", low, low, 0, high, high, 0)), "capset")
 
 
 def adopt_orphans() -> None:
