@@ -188,6 +188,9 @@ def fault_of(error: Exception, screen: Screen) -> ImagewrightError:
         place = (f"writing {error.filename}",) if error.filename else ()
         hint = "`--cache-dir` and `--work-dir` choose other places"
         return HostError("no-space", "no space is left", where=place, hint=hint)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        hint = "end other programs, raise the limit, or build where there is more"
+        return _failed(HostError("no-memory", "there is not enough memory", hint=hint), screen)
     if isinstance(error, PermissionError) and error.filename:
         hint = "choose another place, or ask its owner"
         return HostError("not-permitted", f"you may not use {error.filename}", hint=hint)
