@@ -1,7 +1,8 @@
 """Asks the chosen flavours what they contribute. The only user of pluggy's manager, one per build.
 
-Each flavour is asked by itself, with its own context, so that every value and every failure has a name to it; the
-order in which pluggy would call them never matters. A generator runs where it is consumed: here, within the blame.
+Pluggy holds the hooks to their specifications. Each flavour is asked by itself, with its own context, so that every
+value and every failure has a name to it; no order of plugins plays a part. A generator runs where it is consumed: here,
+within the blame.
 """
 
 from __future__ import annotations
@@ -37,18 +38,25 @@ MANAGER_PARTS = tuple(
     name for name in vars(PackageManager) if not name.startswith("_")
 )  # what a package manager must have; methods and the property `name`
 
+_HOOKS = tuple(sorted(HOOKS))
+
 
 class Panel:
-    """The flavours of one build, registered with a manager of their own."""
+    """The flavours of one build, checked by a manager of their own."""
 
     def __init__(self, flavours: Sequence[Loaded]) -> None:
-        """Register them in the order given. Raises ContractError for a hook with a wrong signature or option."""
+        """Check them in the order given. Raises ContractError for a hook with a wrong signature or option."""
         self._manager = pluggy.PluginManager(PROJECT)
+        self._known: set[tuple[object, ...]] = set()
         self._manager.add_hookspecs(ImageSpecs)
         self._manager.add_hookspecs(RamdiskSpecs)
         for loaded in flavours:
             for number, part in enumerate(loaded.parts):
-                self._register(loaded, part, loaded.name if number == 0 else f"{loaded.name} (folder)")
+                # a build may have a hundred flavours that are folders, and the hooks of those are the same functions
+                functions = tuple(getattr(type(part), hook) for hook in _HOOKS)
+                if functions not in self._known or HOOKS & vars(part).keys():
+                    self._register(loaded, part, loaded.name if number == 0 else f"{loaded.name} (folder)")
+                    self._known.add(functions)
 
     def steps(self, loaded: Loaded, phase: Phase, ctx: BuildContext) -> tuple[Step, ...]:
         """The steps of one flavour in one phase, as it gave them."""
@@ -117,14 +125,15 @@ class Panel:
         return tuple(values)
 
     def _call(self, loaded: Loaded, part: Flavour, hook: str, ctx: BuildContext) -> list[Any]:
-        others = [plugin for plugin in self._manager.get_plugins() if plugin is not part]
-        caller = self._manager.subset_hook_caller(hook, others)
+        method = getattr(part, hook)
+        if not hasattr(method, MARK):
+            return []
         with _without_secrets(loaded, ctx):
             try:
-                results: list[Any] = caller(ctx=ctx)
+                result = method(ctx=ctx)
             except Exception as error:
                 raise _blamed(loaded, hook, error) from error
-        return results
+        return [] if result is None else [result]
 
     def _consumed(self, loaded: Loaded, hook: str, result: object, kind: type[T]) -> list[T]:
         if not isinstance(result, Iterable) or isinstance(result, str | bytes):
@@ -143,7 +152,7 @@ class Panel:
 
 
 def _check_options(loaded: Loaded, part: Flavour) -> None:
-    for hook in sorted(HOOKS):
+    for hook in _HOOKS:
         method = getattr(part, hook)
         options = getattr(method, MARK, None) or {}
         for option in ("tryfirst", "trylast", "hookwrapper", "wrapper"):

@@ -96,6 +96,8 @@ class Plan:
 
 
 def digest_of(*parts: object) -> str:
+_PLAIN = json.JSONEncoder(sort_keys=True, default=str, separators=(",", ":"))
+
+
     """The SHA-256 hex digest of plain values, independent of their order of insertion."""
-    text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_PLAIN.encode(parts).encode()).hexdigest()

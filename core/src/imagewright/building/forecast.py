@@ -11,7 +11,7 @@ from typing import Any, Literal
 from imagewright.building.growing import TREE_PHASES
 from imagewright.building.hostcheck import source_date_epoch
 from imagewright.building.keeping import ASKED_AGAIN_AFTER, told_age
-from imagewright.building.layerkeys import layer_key, mapping_name, question_key
+from imagewright.building.layerkeys import LayerKeys, mapping_name
 from imagewright.building.packages import DATED
 from imagewright.building.state import EARLIEST
 from imagewright.errors import HostError
@@ -60,7 +60,7 @@ class Forecast:
         self._prepared = prepared
         self._store = _store(request)
         salted = self._store is not None and self._store.folder.exists()
-        self._salt = salt_of(request.cache_dir / "layers") if salted else b""
+        self._keys = LayerKeys(prepared, salt_of(request.cache_dir / "layers") if salted else b"")
         self._before, self._facts_before = _record(request.cache_dir / "plans" / _name(prepared))
         self._facts: dict[str, str] = {}
         epoch = source_date_epoch(request.environment)
@@ -101,7 +101,7 @@ class Forecast:
         if unknown:
             self._decided_by = _FINDERS[unknown](self._prepared.plan) or planned.name
             return Prospect(status="depends", on=self._decided_by)
-        key = layer_key(self._prepared, planned, self._facts, self._epoch, self._salt)
+        key = self._keys.layer(planned, self._facts, self._epoch)
         if key is None:
             self._decided_by = _finder(self._prepared.plan, planned, self._facts)
             return Prospect(status="depends", on=self._decided_by)
@@ -133,7 +133,7 @@ class Forecast:
 
     def _question(self, planned: PlannedStep) -> str:
         """Why the world must be asked before anything can be said; empty if an answer is there and was taken."""
-        question = question_key(self._prepared, planned, self._below)
+        question = self._keys.question(planned, self._below)
         answer = self._store.answer(question) if self._store else None
         if answer is None:
             return "it has not been asked yet"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from imagewright.building.layerkeys import layer_key, question_key
+from imagewright.building.layerkeys import LayerKeys
 from imagewright.building.packages import DATED
 from imagewright.building.state import Building
 from imagewright.events import Monitor, Notice
@@ -29,7 +29,8 @@ class Keeping:
     def __init__(self, building: Building, store: Store | None) -> None:
         self._building = building
         self._store = store
-        self._salt = salt_of(building.request.cache_dir / "layers") if store else b""
+        salt = salt_of(building.request.cache_dir / "layers") if store else b""
+        self._keys = LayerKeys(building.prepared, salt)
         self._below = ""  # the identity of the topmost layer
         self._finds = True
         self._oldest = 0.0
@@ -90,7 +91,7 @@ class Keeping:
         if self._store is None:
             self._run(planned, name, run, None)
             return False
-        question = question_key(self._building.prepared, planned, self._below)
+        question = self._keys.question(planned, self._below)
         with self._store.making(question, self._wait):
             answer = self._young(question)
             if answer is not None:
@@ -110,7 +111,7 @@ class Keeping:
         if self._store is None:
             facts = ask()
         else:
-            question = question_key(self._building.prepared, planned, self._below)
+            question = self._keys.question(planned, self._below)
             with self._store.making(question, self._wait):
                 answer = self._young(question)
                 if answer is not None:
@@ -124,8 +125,7 @@ class Keeping:
     # -- inner parts
 
     def _key(self, planned: PlannedStep) -> str | None:
-        building = self._building
-        return layer_key(building.prepared, planned, building.facts, building.epoch, self._salt)
+        return self._keys.layer(planned, self._building.facts, self._building.epoch)
 
     def _young(self, question: str) -> Answer | None:
         request = self._building.request

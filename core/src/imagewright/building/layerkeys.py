@@ -8,7 +8,6 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from imagewright.drivers import PackageManager
 from imagewright.plan import Plan, PlannedStep, digest_of
 from imagewright.planning.keys import SECRETS, secrets_digest
 from imagewright.planning.prepared import Prepared
@@ -51,30 +50,34 @@ def mapping_name(ids: Ids) -> str:
     return digest_of(ids.uids, ids.gids)[:16]
 
 
-def layer_key(
-    prepared: Prepared, planned: PlannedStep, facts: Mapping[str, str], epoch: int, salt: bytes
-) -> str | None:
-    """The key of what ``planned`` makes: 64 hex digits; None as long as a fact that it depends on is not known.
+class LayerKeys:
+    """The keys of one build's layers. ``salt`` is the machine's, for what secrets count."""
 
-    Besides the facts it covers the date of the build so far, what the package manager lays for the build, and the code
-    of the core that runs steps.
-    """
-    known: dict[str, str] = {}
-    for name in planned.facts:
-        if name == SECRETS:
-            known[name] = _secrets_until(prepared.plan, planned, salt)
-        elif name in facts:
-            known[name] = facts[name]
-        else:
-            return None
-    # a changed core must not find layers of the old
-    code = core_digest("imagewright.building", "imagewright.sandbox", without=NOT_IN_LAYERS)
-    return digest_of("layer", FORMAT, code, _tools(prepared.package_manager), planned.key, known, epoch)
+    def __init__(self, prepared: Prepared, salt: bytes) -> None:
+        self._plan = prepared.plan
+        self._salt = salt
+        # without the caller's proxies: they change how a package is fetched, not what it is
+        self._tools = prepared.package_manager.build_files({}).digest
+        # a changed core must not find layers of the old
+        self._code = core_digest("imagewright.building", "imagewright.sandbox", without=NOT_IN_LAYERS)
 
 
-def question_key(prepared: Prepared, planned: PlannedStep, before: str) -> str:
-    """The name under which the answer to a step's question is kept; ``before`` is the identity of the layer below."""
-    return digest_of("question", FORMAT, _tools(prepared.package_manager), planned.key, before)
+        Besides the facts it covers the date of the build so far, what the package manager lays for the build, and the
+        code of the core that runs steps.
+        """
+        known: dict[str, str] = {}
+        for name in planned.facts:
+            if name == SECRETS:
+                known[name] = _secrets_until(self._plan, planned, self._salt)
+            elif name in facts:
+                known[name] = facts[name]
+            else:
+                return None
+        return digest_of("layer", FORMAT, self._code, self._tools, planned.key, known, epoch)
+
+    def question(self, planned: PlannedStep, before: str) -> str:
+        """The name under which the answer to a step's question is kept; ``before`` identifies the layer below."""
+        return digest_of("question", FORMAT, self._tools, planned.key, before)
 
 
 def _secrets_until(plan: Plan, planned: PlannedStep, salt: bytes) -> str:
@@ -87,11 +90,6 @@ def _secrets_until(plan: Plan, planned: PlannedStep, salt: bytes) -> str:
         if step is planned:
             break
     return secrets_digest([flavour for flavour in plan.flavours if flavour.name in names], salt)
-
-
-def _tools(manager: PackageManager) -> str:
-    # without the caller's proxies: they change how a package is fetched, not what it is
-    return manager.build_files({}).digest
 
 
 @cache

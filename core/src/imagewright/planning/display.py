@@ -16,7 +16,7 @@ SCHEMA = 1
 
 def plan_document(prepared: Prepared) -> dict[str, Any]:
     """Everything a plan says, as plain values that JSON can carry."""
-    plan = prepared.plan
+    plan, secrets = prepared.plan, prepared.secrets
     return {
         "schema": SCHEMA,
         "image": prepared.context.image_name,
@@ -31,7 +31,7 @@ def plan_document(prepared: Prepared) -> dict[str, Any]:
         "skipped": list(plan.skipped),
         "overridden": [{"flavour": name, "place": place} for name, place in plan.overridden],
         "facts": _facts(prepared.plan),
-        "steps": [_step(step, prepared.secrets) for step in plan.steps],
+        "steps": [_step(step, secrets) for step in plan.steps],
     }
 
 

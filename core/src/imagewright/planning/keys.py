@@ -26,6 +26,7 @@ from imagewright.types import (
     Packages,
     Partition,
     Phase,
+    Place,
     Put,
     Script,
     Size,
@@ -98,6 +99,7 @@ def planned(
     """
     chosen = {flavour.name: flavour for flavour in flavours}
     made: dict[Phase, list[PlannedStep]] = {phase: [] for phase in Phase}
+    inputs_of = _Inputs(chosen)
     has_extra_data = bool(steps.get(Phase.EXTRA_DATA))
     for chain in CHAINS:
         key = digest_of("imagewright", 2, environment.get("ARCH"), environment.get("RELEASE"))
@@ -110,7 +112,7 @@ def planned(
             for step, origin in steps.get(phase, ()):
                 flavour = chosen.get(origin.flavour) if origin != CORE else None
                 facts |= dict.fromkeys(_facts(phase, step, flavour, has_extra_data))
-                inputs = tuple(sorted((_declaration(step, flavour, chosen, given) | shared).items()))
+                inputs = tuple(sorted((inputs_of(phase, step, flavour, given) | shared).items()))
                 key = digest_of(key, phase.value, step.id, inputs)
                 made[phase].append(
                     PlannedStep(phase=phase, step=step, origin=origin, key=key, facts=tuple(facts), inputs=inputs)
@@ -173,24 +175,55 @@ def _secrets(flavour: ChosenFlavour) -> tuple[str, ...]:
     return tuple(value for _, value in flavour.values if isinstance(value, Secret) and value)
 
 
-def _declaration(
-    step: Step, flavour: ChosenFlavour | None, chosen: Mapping[str, ChosenFlavour], environment: Mapping[str, str]
-) -> dict[str, str]:
-    """Everything that a step is and sees, as far as the plan knows it: the digest of each input by its name."""
-    if flavour is None:
-        return {name: digest_of(value) for name, value in _action(step.action, ()).items()}
-    secrets = _secrets(flavour)
-    inputs = {name: digest_of(value) for name, value in _action(step.action, secrets).items()}
-    inputs["flavour"] = digest_of(flavour.name)
-    if not isinstance(step.action, Script | Command | Call):
+class _Inputs:
+    """The digest of each input of a step by its name: everything that it is and sees, as far as the plan knows it.
+
+    What steps of one flavour have in common is digested once.
+    """
+
+    def __init__(self, chosen: Mapping[str, ChosenFlavour]) -> None:
+        self._chosen = chosen
+        self._values: dict[str, dict[str, str]] = {}
+        self._files: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+
+    def __call__(
+        self, phase: Phase, step: Step, flavour: ChosenFlavour | None, environment: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Those of one step; ``environment`` is what scripts of its phase see."""
+        if flavour is None:
+            return {name: digest_of(value) for name, value in _action(step.action, ()).items()}
+        inputs = {name: digest_of(value) for name, value in _action(step.action, _secrets(flavour)).items()}
+        inputs["flavour"] = self._text(flavour.name)
+        if not isinstance(step.action, Script | Command | Call):
+            return inputs
+        if phase.place is Place.HOST:
+            # what it says that it reads is what it can see of the caller's home
+            inputs["reads"] = digest_of(sorted(flavour.reads))
+        inputs |= self._parameters(flavour)
+        names = environment.keys() - (set() if isinstance(step.action, Script) else SCRIPTS_ONLY)
+        inputs |= {f"variable {name}": self._text(environment[name]) for name in names}
+        if isinstance(step.action, Script | Command):
+            inputs["files beside it"] = self._merged(flavour)
         return inputs
-    hidden = {parameter.name for parameter in flavour.parameters if parameter.secret}
-    inputs |= {f"parameter {name}": digest_of(value) for name, value in flavour.values if name not in hidden}
-    names = environment.keys() - (set() if isinstance(step.action, Script) else SCRIPTS_ONLY)
-    inputs |= {f"variable {name}": digest_of(environment[name]) for name in names}
-    if isinstance(step.action, Script | Command):
-        inputs["files beside it"] = _masked_tree(merged(flavour, chosen), secrets).digest
-    return inputs
+
+    def _parameters(self, flavour: ChosenFlavour) -> dict[str, str]:
+        if flavour.name not in self._values:
+            hidden = {parameter.name for parameter in flavour.parameters if parameter.secret}
+            plain = ((name, value) for name, value in flavour.values if name not in hidden)
+            self._values[flavour.name] = {f"parameter {name}": digest_of(value) for name, value in plain}
+        return self._values[flavour.name]
+
+    def _merged(self, flavour: ChosenFlavour) -> str:
+        if flavour.name not in self._files:
+            tree = merged(flavour, self._chosen)
+            self._files[flavour.name] = _masked_tree(tree, _secrets(flavour)).digest
+        return self._files[flavour.name]
+
+    def _text(self, text: str) -> str:
+        if text not in self._texts:
+            self._texts[text] = digest_of(text)
+        return self._texts[text]
 
 
 def _action(action: Action, secrets: Sequence[str]) -> dict[str, object]:

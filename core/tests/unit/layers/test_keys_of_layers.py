@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagewright.building.layerkeys import layer_key
+from imagewright.building.layerkeys import LayerKeys
 from imagewright.plan import ChosenFlavour, Plan, PlannedStep
 from imagewright.planning import Prepared
 from imagewright.planning.keys import EXTRA_DATA, PACKAGE_VERSIONS, SECRETS, planned
@@ -137,8 +137,8 @@ def test_the_uuid_of_the_root_filesystem_follows_from_what_is_before_finalise(
 
 
 def layer_keys(plan: Plan, facts: dict[str, str], *, epoch: int = 0, salt: bytes = b"salt") -> list[str | None]:
-    made = prepared(plan)
-    return [layer_key(made, step, facts, epoch, salt) for step in plan.steps]
+    keys_of = LayerKeys(prepared(plan), salt)
+    return [keys_of.layer(step, facts, epoch) for step in plan.steps]
 
 
 def with_facts(plan: Plan, name: str, start: int) -> Plan:
