@@ -95,9 +95,9 @@ class Plan:
         return next((flavour for flavour in self.flavours if flavour.name == name), None)
 
 
-def digest_of(*parts: object) -> str:
 _PLAIN = json.JSONEncoder(sort_keys=True, default=str, separators=(",", ":"))
 
 
     """The SHA-256 hex digest of plain values, independent of their order of insertion."""
+def digest_of(*parts: object) -> str:
     return hashlib.sha256(_PLAIN.encode(parts).encode()).hexdigest()

@@ -63,6 +63,8 @@ class LayerKeys:
 
 
         Besides the facts it covers the date of the build so far, what the package manager lays for the build, and the
+    def layer(self, planned: PlannedStep, facts: Mapping[str, str], epoch: int) -> str | None:
+        """The key of what ``planned`` makes: 64 hex digits; None as long as a fact that it depends on is not known.
         code of the core that runs steps.
         """
         known: dict[str, str] = {}
