@@ -98,6 +98,6 @@ class Plan:
 _PLAIN = json.JSONEncoder(sort_keys=True, default=str, separators=(",", ":"))
 
 
-    """The SHA-256 hex digest of plain values, independent of their order of insertion."""
 def digest_of(*parts: object) -> str:
+    """The SHA-256 hex digest of plain values, independent of their order of insertion."""
     return hashlib.sha256(_PLAIN.encode(parts).encode()).hexdigest()

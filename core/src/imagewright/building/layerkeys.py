@@ -61,10 +61,10 @@ class LayerKeys:
         # a changed core must not find layers of the old
         self._code = core_digest("imagewright.building", "imagewright.sandbox", without=NOT_IN_LAYERS)
 
-
-        Besides the facts it covers the date of the build so far, what the package manager lays for the build, and the
     def layer(self, planned: PlannedStep, facts: Mapping[str, str], epoch: int) -> str | None:
         """The key of what ``planned`` makes: 64 hex digits; None as long as a fact that it depends on is not known.
+
+        Besides the facts it covers the date of the build so far, what the package manager lays for the build, and the
         code of the core that runs steps.
         """
         known: dict[str, str] = {}
