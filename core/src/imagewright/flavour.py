@@ -35,6 +35,7 @@ class Flavour(ImageSpecs, RamdiskSpecs):
     packages_wanted: ClassVar[tuple[str, ...]] = ()  # packages for the one transaction
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ()  # what of the caller's home its host-side steps read, such as "~/.ssh"
+    allows: ClassVar[tuple[str, ...]] = ()  # rules of the blank slate that what it brings on purpose breaks
     programs: ClassVar[tuple[str, ...]] = ()  # programs of the host that its steps call
     default_release: ClassVar[str] = ""  # of an operating system: the release if none is asked for
     disk_space: ClassVar[int] = 0  # bytes that it needs in the work folder, so that too little is found early

@@ -1,7 +1,8 @@
 """Reads ``flavour.toml``, the optional metadata of a directory flavour.
 
 Format: TOML 1.0. Top-level keys: ``summary`` (string); ``requires``, ``conflicts``, ``provides``, ``packages``,
-``reads`` (lists of strings); ``[parameters.NAME]`` with ``type``, ``default``, ``help``, ``required``, ``secret``;
+``reads``, ``allows`` (lists of strings); ``[parameters.NAME]`` with ``type``, ``default``, ``help``, ``required``,
+``secret``;
 ``[edges.PHASE.STEP]`` with ``before`` and ``after`` (lists of step ids of the same phase);
 ``[repositories.NAME]`` with ``address``, ``suite``, ``components``, ``keys`` (files of the folder) and ``login`` (the
 name of a secret parameter).
@@ -17,11 +18,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from imagewright.errors import ContractError
-from imagewright.metadata import Metadata, broken, check_parameters
+from imagewright.metadata import Metadata, broken, check_allows, check_parameters
 from imagewright.scripts import read
 from imagewright.types import Origin, Parameter, Phase, Plain, Repository
 
-LISTS = ("requires", "conflicts", "provides", "packages", "reads")
+LISTS = ("requires", "conflicts", "provides", "packages", "reads", "allows")
 KEYS = ("summary", *LISTS, "parameters", "edges", "repositories")
 REPOSITORY_KEYS = ("address", "suite", "components", "keys", "login")
 PARAMETER_KEYS = ("type", "default", "help", "required", "secret")
@@ -94,7 +95,9 @@ class _Reader:
             packages=self._strings(document, "packages", "packages"),
             parameters=parameters,
             reads=self._strings(document, "reads", "reads"),
+            allows=self._strings(document, "allows", "allows"),
         )
+        check_allows(metadata.allows, self._origin)
         tables = self._table(document.get("repositories", {}), "repositories")
         return FlavourToml(
             metadata=metadata,

@@ -237,6 +237,7 @@ def directory_flavour(contents: FlavourFolder) -> DirectoryFlavour:
     )
     return made(contents)
 
+            "allows": metadata.allows,
 
 def static_id(flavour: str) -> str:
     """The id of the step that copies ``static/``; it carries the flavour's name, as ids are unique in a phase."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagewright.blankslate.rules import known
 from imagewright.errors import ContractError
 from imagewright.flavour import Flavour
 from imagewright.types import Origin, Parameter
@@ -74,6 +76,7 @@ class Metadata:
     packages: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     reads: tuple[str, ...] = ()
+    allows: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     disk_space: int = 0
 
@@ -88,6 +91,7 @@ class Metadata:
             packages=_union(self.packages, other.packages),
             parameters=self.parameters + tuple(one for one in other.parameters if one.name not in own),
             reads=_union(self.reads, other.reads),
+            allows=_union(self.allows, other.allows),
             programs=_union(self.programs, other.programs),
             disk_space=max(self.disk_space, other.disk_space),
         )
@@ -111,7 +115,7 @@ def metadata_of(flavour: Flavour, origin: Origin) -> Metadata:
     """Read the class attributes. Raises ContractError for one of the wrong type."""
     if not isinstance(flavour.default_release, str):
         raise _wrong(origin, flavour, "default_release", "a string", flavour.default_release)
-    for attribute in ("requires", "conflicts", "provides", "packages_wanted", "reads", "programs"):
+    for attribute in ("requires", "conflicts", "provides", "packages_wanted", "reads", "allows", "programs"):
         value = getattr(flavour, attribute)
         if not isinstance(value, tuple | list) or not all(isinstance(one, str) and one.strip() for one in value):
             raise _wrong(origin, flavour, attribute, "a tuple of names", value)
@@ -126,6 +130,7 @@ def metadata_of(flavour: Flavour, origin: Origin) -> Metadata:
     if not isinstance(space, int) or space < 0:
         raise _wrong(origin, flavour, "disk_space", "a number of bytes", space)
     check_parameters(tuple(flavour.parameters), origin)
+    check_allows(flavour.allows, origin)
     return Metadata(
         summary=flavour.summary,
         requires=tuple(flavour.requires),
@@ -134,6 +139,7 @@ def metadata_of(flavour: Flavour, origin: Origin) -> Metadata:
         packages=tuple(flavour.packages_wanted),
         parameters=tuple(flavour.parameters),
         reads=tuple(flavour.reads),
+        allows=tuple(flavour.allows),
         programs=tuple(flavour.programs),
         disk_space=flavour.disk_space,
     )
@@ -146,6 +152,16 @@ def _wrong(origin: Origin, flavour: Flavour, attribute: str, wanted: str, value:
         f"`{type(flavour).__name__}.{attribute}` of flavour `{origin.flavour}` must be {wanted}",
         cause=f"it is {type(value).__name__}: {value!r}",
     )
+
+
+def check_allows(names: Iterable[str], origin: Origin) -> None:
+    """Raise ContractError for a name that no rule of the blank slate has."""
+    for name in names:
+        try:
+            known(name)
+        except ValueError as error:
+            message = f"flavour `{origin.flavour}` allows `{name}`, which is no rule of the blank slate"
+            raise broken(origin, "unknown-slate-rule", message, hint=str(error)) from None
 
 
 def check_parameters(parameters: tuple[Parameter, ...], origin: Origin) -> None:

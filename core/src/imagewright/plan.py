@@ -27,6 +27,7 @@ class ChosenFlavour:
     parameters: tuple[Parameter, ...] = ()
     values: tuple[tuple[str, Plain], ...] = ()  # parameter name, value; secrets included, never printed
     reads: tuple[str, ...] = ()
+    allows: tuple[str, ...] = ()  # rules of the blank slate
     programs: tuple[str, ...] = ()  # of the host
     disk_space: int = 0  # bytes in the work folder
     hooks: Tree = field(default_factory=Tree)  # what it lays into the merged tree at /tmp/in_target.d

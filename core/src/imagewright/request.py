@@ -33,6 +33,7 @@ class Request:
     settings: tuple[tuple[str, str, str], ...] = ()  # flavour, parameter, value
     overrides: tuple[tuple[str, Path], ...] = ()  # flavour, folder
     skips: tuple[str, ...] = ()  # FLAVOUR:PHASE/NN-name
+    allow: tuple[str, ...] = ()  # rules of the blank slate that the user sets aside
     skip_base: bool = False
     default_operating_system: str = "ubuntu"
     for_publishing: bool = False

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagewright.building import packages
-from imagewright.building.artefacts import Artefact, finished
+from imagewright.building import packages, slate
+from imagewright.building.artefacts import finished
 from imagewright.building.forecast import remember_plan
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
@@ -26,7 +26,6 @@ from imagewright.discovery import load_output
 from imagewright.disk.assembly import layout_json
 from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
 from imagewright.drivers import BuiltImage
-from imagewright.errors import StepFailed
 from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
 from imagewright.hosttools import search_path
 from imagewright.plan import CORE, PlannedStep
@@ -35,7 +34,7 @@ from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
 from imagewright.types import Phase, Script
 
-PRELOAD = ("imagewright.disk.assembly", "imagewright.disk.archive")
+PRELOAD = ("imagewright.disk.assembly", "imagewright.disk.archive", *slate.PRELOAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +89,19 @@ def _build(building: Building, begun: float) -> BuildResult:
     with suppress(OSError):
         remember_plan(building.request.cache_dir, building.prepared, building.facts)
     key = image_key(building.request, building.prepared, building.top)
-    version, opened_up = _name_and_check(building)
+    found = slate.checked(building)
+    version, opened_up = _name(building)
     listed = packages.installed(building, plan.steps[0])
     disk, size = _lay_disk(building, bounds)
-    result = _write_artefacts(building, version=version, size=size, disk=disk, listed=listed, begun=begun)
+    result = _write_artefacts(building, version=version, size=size, found=found, disk=disk, listed=listed, begun=begun)
     # what was warned of is to be warned of again
     if key and not opened_up:
         keep_image(building.request.cache_dir, key, result.paths)
     return result
 
 
-def _name_and_check(building: Building) -> tuple[str, list[str]]:
-    """Give the image its name and version, and refuse to go on with a tree that is tied to one machine.
+def _name(building: Building) -> tuple[str, list[str]]:
+    """Give the image its name and version.
 
     Returns the version and what was warned of: accounts that a password opens.
     """
@@ -116,23 +116,13 @@ def _name_and_check(building: Building) -> tuple[str, list[str]]:
         building.output,
     )
     building.layers.append(layer)
-    tied = _look(building, "ties")
-    if tied:
-        raise StepFailed(
-            "not-a-blank-slate",
-            "the tree is tied to one machine, so every copy of the image would be the same machine",
-            where=tuple(tied),
-            cause="a step made it and none took it away",
-            hint="remove it in the phase cleanup; what machines need of their own they make at their first boot",
-        )
-    building.fact("blank slate", "yes")
-    open_accounts = _look(building, "open_accounts")
+    open_accounts = _open_accounts(building)
     for sentence in open_accounts:
         building.monitor.handle(Notice(message=f"in the image, {sentence}", level="warning"))
     return version, open_accounts
 
 
-def _look(building: Building, function: str) -> list[str]:
+def _open_accounts(building: Building) -> list[str]:
     found = building.sandbox.call(
         PythonJob(
             function=f"imagewright.building.inside:{function}",
@@ -219,7 +209,14 @@ def _run_scripts(building: Building, scripts: list[PlannedStep]) -> int | None:
 
 
 def _write_artefacts(
-    building: Building, *, version: str, size: int, disk: dict[str, Any], listed: Any, begun: float
+    building: Building,
+    *,
+    version: str,
+    size: int,
+    found: Mapping[str, Any],
+    disk: dict[str, Any],
+    listed: Any,
+    begun: float,
 ) -> BuildResult:
     output = building.request.output
     types = building.request.types
@@ -231,18 +228,10 @@ def _write_artefacts(
     )
     folder = building.folder / "out"
     folder.mkdir()
-    artefacts: list[Artefact] = []
-    # raw last: it may move the disk file instead of copying it
-    for number, kind in enumerate(sorted(types, key=lambda kind: (kind in ("raw", "tar"), kind)), start=1):
-        driver = load_output(kind)
-        with building.step("artefacts", kind, CORE, number, len(types)):
-            if driver.needs == "tar":
-                _write_tar(building)
-            path = folder / f"{output.name}{driver.suffix}"
-            driver.write(image, path)
-            artefacts.append(finished(path))
-    artefacts.sort(key=lambda one: one.path.name)
-    document = manifest_of(building, version=version, size=size, disk=disk, packages=listed, artefacts=artefacts)
+    artefacts = write_artefacts(building, image, folder)
+    document = manifest_of(
+        building, version=version, size=size, slate=found, disk=disk, packages=listed, artefacts=artefacts
+    )
     manifest = folder / f"{output.name}.manifest.json"
     write_manifest(document, manifest)
     sums = folder / f"{output.name}.sha256"

@@ -104,19 +104,6 @@ def name_image(*, target: str, image: str, version: str) -> None:
             return
 
 
-def ties(*, target: str) -> list[str]:
-    """What in the tree would tie an image to one machine, as sentences; empty for a blank slate."""
-    _enter(target)
-    keys = sorted(os.listdir("/etc/ssh")) if os.path.isdir("/etc/ssh") else []
-    found = [f"/etc/ssh/{name} is a host key" for name in keys if name.startswith("ssh_host_")]
-    if _text("/etc/machine-id").strip() not in ("", "uninitialized"):
-        found.append("/etc/machine-id is set")
-    for name in ("/var/lib/systemd/random-seed", "/var/lib/dbus/machine-id", "/root/.bash_history"):
-        if not os.path.islink(name) and _text(name):
-            found.append(f"{name} holds what belongs to one machine")
-    return found
-
-
 def open_accounts(*, target: str) -> list[str]:
     """Accounts that a password, or none at all, opens (shadow(5)), as sentences."""
     _enter(target)

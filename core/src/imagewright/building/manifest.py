@@ -22,6 +22,7 @@ def manifest_of(
     *,
     version: str,
     size: int,
+    slate: Mapping[str, Any],
     disk: Mapping[str, Any],
     packages: Sequence[Package],
     artefacts: Sequence[Artefact],
@@ -35,6 +36,7 @@ def manifest_of(
         "facts": dict(building.facts),
         "source_date_epoch": building.epoch,
         "kernel": building.kernel,
+        "blank_slate": dict(slate),
         "disk": dict(disk),
         "packages": [
             {"name": package.name, "version": package.version, "architecture": package.architecture}

@@ -23,6 +23,7 @@ from imagewright.building.hostcheck import check_host, check_writable, source_da
 from imagewright.building.manifest import write_manifest, write_sums
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
+from imagewright.building.ramdiskslate import judged_ramdisk, ramdisk_marks
 from imagewright.building.ramdiskstaging import check_fragments, stage_given
 from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import plain_folder
@@ -191,6 +192,7 @@ def _recipe(shop: _Shop, given_by: Mapping[str, str], kernel: _Kernel) -> Recipe
         kernel_version=kernel.version,
         kernel_image=kernel.image,
         known=kernel.known or noted(request.image.cache_dir, kernel.version),
+        marks=ramdisk_marks(request, shop.planned, shop.building).document(),
         compress=request.compress,
         moment=shop.epoch,
         ramdisk=shop.inside(f"out/{request.image.output.name}"),
@@ -366,10 +368,14 @@ def _published(
             shop.monitor.handle(Notice(message=f"{one['path']} is this machine's own, since the root tree has none"))
     if not report["udev"]:
         shop.monitor.handle(Notice(message="the ramdisk has no udev, since there is none to take", level="warning"))
+    slate = judged_ramdisk(
+        report["slate"], shop.request, shop.planned, shop.building, monitor=shop.monitor, log=shop.log
+    )
     artefacts = [finished(made / name) for name in (output.name, f"{stem}.kernel")]
     document = ramdisk_manifest(
         shop.planned,
         report,
+        slate=slate,
         facts=shop.facts,
         moment=shop.epoch,
         compression=shop.request.compress,

@@ -19,6 +19,7 @@ def ramdisk_manifest(
     planned: PlannedRamdisk,
     report: Mapping[str, Any],
     *,
+    slate: Mapping[str, Any],
     facts: Mapping[str, str],
     moment: int,
     compression: str,
@@ -40,6 +41,7 @@ def ramdisk_manifest(
         "facts": dict(facts),
         "source_date_epoch": moment,
         "kernel": report["kernel"],
+        "blank_slate": dict(slate),
         "executables": report["executables"],
         "applets": report["applets"],
         "packages": [

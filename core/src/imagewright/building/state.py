@@ -11,6 +11,7 @@ from pathlib import Path
 
 from imagewright.errors import ImagewrightError, StepFailed
 from imagewright.events import FactFound, Monitor, Output, Status, StepFinished, StepStarted
+from imagewright.plan import PlannedStep
 from imagewright.planning import Prepared
 from imagewright.request import Request
 from imagewright.sandbox import Sandbox
@@ -46,6 +47,7 @@ class Building:
     epoch_fixed: bool
     kernel: str = ""
     layers: list[str] = field(default_factory=list)  # bottom first
+    brought: dict[str, PlannedStep] = field(default_factory=dict)  # by layer, the step that made it
     tools: tuple[str, ...] = ()  # layers below the tree that never reach the image
     facts: dict[str, str] = field(default_factory=dict)
     kept: Path | None = None  # the folder of kept layers; None: neither are any found nor kept

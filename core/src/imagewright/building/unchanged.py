@@ -19,6 +19,7 @@ from imagewright.building.hostcheck import programs_needed
 from imagewright.building.keeping import tell_of_age
 from imagewright.building.layerkeys import core_digest
 from imagewright.building.publishing import publish
+from imagewright.building.slate import slate_key
 from imagewright.discovery import load_output
 from imagewright.events import BuildStarted, Monitor, StepFinished, StepStarted
 from imagewright.layers import locks
@@ -60,6 +61,7 @@ def image_key(request: Request, prepared: Prepared, top: str) -> str | None:
         "image",
         1,
         core_digest("imagewright.building", "imagewright.sandbox", "imagewright.disk", "imagewright.outputs"),
+        slate_key(request, prepared),
         [fingerprint_of(f"{module}:") for module in others],
         programs,
         plan.digest,

@@ -188,6 +188,7 @@ def _metadata(toml: Mapping[str, Any]) -> Metadata:
         provides=words("provides"),
         packages=words("packages"),
         reads=words("reads"),
+        allows=words("allows"),
         parameters=tuple(
             Parameter(
                 name=name,

@@ -191,6 +191,13 @@ def parameter(value: str) -> tuple[str, str, str]:
     flavour, dot, option = key.partition(".")
     if not equals or not dot or not flavour or not option:
         raise ValueError("it must have the form FLAVOUR.NAME=VALUE")
+def slate_rule(value: str) -> str:
+    """The name of a rule of the blank slate."""
+    from imagewright.blankslate.rules import known
+
+    return known(value)
+
+
     return flavour, option, rest
 
 

@@ -21,6 +21,7 @@ BUILD = chosen(
     "release",
     "package",
     "kernel-args",
+    "allow",
     "for-publishing",
     "flavour-path",
     "operating-system",

@@ -83,6 +83,14 @@ _ALL = (
         default="ext4",
     ),
     Setting(name="kernel-args", help="Arguments to add to the kernel's command line.", metavar="TEXT", default=""),
+    Setting(
+        name="allow",
+        help="Let the image hold what a rule of the blank slate forbids. Several: repeat it or use commas.",
+        kind=Kind.NAMES,
+        convert=kinds.slate_rule,
+        metavar="RULE",
+        default=(),
+    ),
     _switch("for-publishing", "Refuse flavours that put data of yours into the image.", group="Image"),
     # -- flavours
     Setting(

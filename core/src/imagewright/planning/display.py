@@ -65,6 +65,7 @@ def _flavour(flavour: ChosenFlavour) -> dict[str, Any]:
         "provides": list(flavour.provides),
         "parameters": {name: "***" if isinstance(value, Secret) else value for name, value in flavour.values},
         "reads": list(flavour.reads),
+        "allows": list(flavour.allows),
     }
 
 

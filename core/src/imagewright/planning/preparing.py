@@ -66,6 +66,7 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
             parameters=loaded.metadata.parameters,
             values=tuple(values[loaded.name].items()),
             reads=loaded.metadata.reads,
+            allows=loaded.metadata.allows,
             programs=loaded.metadata.programs,
             disk_space=loaded.metadata.disk_space,
             hooks=hook_tree(loaded, by_flavour[loaded.name]),

@@ -258,6 +258,7 @@ def _chosen(loaded: Loaded, selection: Selection, values: Mapping[str, Mapping[s
         parameters=loaded.metadata.parameters,
         values=tuple(values[loaded.name].items()),
         reads=loaded.metadata.reads,
+        allows=loaded.metadata.allows,
     )
 
 

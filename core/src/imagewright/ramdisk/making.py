@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from imagewright.blankslate.looking import Seen, findings
+from imagewright.blankslate.marks import Marks
 from imagewright.errors import StepFailed
 from imagewright.ramdisk import busybox, udev
 from imagewright.ramdisk.archive import Member, write_archive
@@ -53,6 +55,7 @@ class Recipe:
     ``/init``; ``given_by`` maps its paths to flavours. ``modules`` holds (name, who asks, whether it may be missing).
     ``busybox`` is the path of a busybox in the last root; empty: the one found by name. ``ramdisk`` and
     ``kernel_file`` are where the results go. ``known`` is what modules ask for, as far as that was read before.
+    ``marks`` are those of the builder that no file may hold (:class:`~imagewright.blankslate.marks.Marks`).
     """
 
     roots: tuple[RootPlace, ...]
@@ -69,6 +72,7 @@ class Recipe:
     kernel_file: str
     busybox: str = ""
     known: Mapping[str, Asked] = field(default_factory=dict)
+    marks: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The recipe as JSON can carry it."""
@@ -131,7 +135,36 @@ def _make(recipe: Recipe) -> dict[str, Any]:
         "bytes": size,
         "applets": sorted(busybox.names(applets)),
         "udev": udev.present(contents),
+        "slate": _slate(held, Marks.of(recipe.marks)),
     }
+
+
+def _slate(held: Sequence[Held], marks: Marks) -> list[dict[str, Any]]:
+    """What the rules of the blank slate find, with where it came from and who asked for it."""
+    by_path = {f"/{one.member.path}": one for one in held if one.member.kind == "file"}
+    return [
+        {
+            "rule": found.rule,
+            "path": found.path,
+            "value": found.value,
+            "from": by_path[found.path].origin,
+            "asked_by": list(by_path[found.path].asked),
+        }
+        for found in findings(map(_seen, by_path, by_path.values()), marks)
+    ]
+
+
+def _seen(path: str, held: Held) -> Seen:
+    member = held.member
+
+    def read() -> bytes:
+        if not member.source:
+            return member.content
+        with open(member.source, "rb") as stream:
+            return stream.read()
+
+    size = os.stat(member.source).st_size if member.source else len(member.content)
+    return Seen(path=path, size=size, link=False, read=read)
 
 
 def _roots(places: Iterable[RootPlace]) -> dict[str, Root]:

@@ -39,6 +39,7 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
     return {
         "arch": values["arch"],
         "packages": values["package"],
+        "allow": values["allow"],
         "release": values["release"],
         "mirror": values["mirror"],
         "cloud_images": values["cloud-images"],
