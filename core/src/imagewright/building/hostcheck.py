@@ -30,8 +30,10 @@ RESERVE = 64 * 2**20
 
 
 def check_host(request: Request, prepared: Prepared, work: Path) -> None:
-    """Raise HostError for the first thing that this host lacks for this plan."""
+    """Raise HostError for the first thing that this host lacks for this plan, PlanError for one that no disk can be."""
     layout = layout_of(prepared)
+    if any(load_output(kind).needs == "raw" for kind in request.types):
+        ext4.check_label(request.root_label)
     if request.image_size is not None and any(load_output(kind).needs == "raw" for kind in request.types):
         check_requested(request.image_size, layout_overhead(layout) + ext4.SMALLEST)
     absent = missing(programs_needed(request, prepared))

@@ -58,14 +58,9 @@ def make(
     ``source`` None makes an empty one. Owners, modes, extended attributes and hard links are those of the tree; times
     of access and change are ``epoch``, times of modification at most ``epoch``. ``scratch`` is a folder for small
     files. ``blank``: nothing was ever written there, so that zeros need not be. Raises PlanError if the tree does not
-    fit, HostError if the host's disk is full.
+    fit or the label is too long, HostError if the host's disk is full.
     """
-    if len(label.encode()) > _LARGEST_LABEL:
-        raise PlanError(
-            "bad-label",
-            f"The filesystem label {label!r} is longer than {_LARGEST_LABEL} bytes",
-            hint="give a shorter --root-label",
-        )
+    check_label(label)
     content = content_of(source) if source is not None else Content(data=0, inodes=1)
     inodes = _inodes(size, content)
     if size < SMALLEST or content.data + overhead(size, inodes) > size:
@@ -90,6 +85,16 @@ def make(
                 raise too_small(content, size) from failed
             raise
         _fix_times(source, disk, offset, moment, fixed, Path(name))
+
+
+def check_label(label: str) -> None:
+    """Raise PlanError for a label that is too long for ext4."""
+    if len(label.encode()) > _LARGEST_LABEL:
+        raise PlanError(
+            "bad-label",
+            f"The filesystem label {label!r} is longer than {_LARGEST_LABEL} bytes",
+            hint="give a shorter --root-label",
+        )
 
 
 def overhead(size: int, inodes: int) -> int:
