@@ -33,6 +33,9 @@ from imagewright.types import (
     UdevRules,
 )
 
+_FILES = ("binary-deps", "flavour.toml", "init", "modules")
+_FOLDERS = ("files", "static", "udev", *(phase.folder for phase in Phase))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlavourFolder:
@@ -75,6 +78,7 @@ def read_flavour_folder(folder: Path, origin: Origin) -> FlavourFolder:
     """Read a directory flavour. Raises ContractError for everything in it that could not work as it stands."""
     if not folder.is_dir():
         raise broken(origin, "flavour-folder-missing", f"the folder `{folder}` of `{origin.flavour}` does not exist")
+    _check_kinds(folder, origin)
     toml = read_flavour_toml(folder / "flavour.toml", origin)
     phases: dict[Phase, PhaseFolder] = {}
     for path in _phase_folders(folder, origin):
@@ -233,11 +237,11 @@ def directory_flavour(contents: FlavourFolder) -> DirectoryFlavour:
             "packages_wanted": metadata.packages,
             "parameters": metadata.parameters,
             "reads": metadata.reads,
+            "allows": metadata.allows,
         },
     )
     return made(contents)
 
-            "allows": metadata.allows,
 
 def static_id(flavour: str) -> str:
     """The id of the step that copies ``static/``; it carries the flavour's name, as ids are unique in a phase."""
@@ -260,6 +264,19 @@ def _phase_folders(folder: Path, origin: Origin) -> list[Path]:
                 hint=f"did you mean `{near[0]}`?" if near else f"the phases: {', '.join(names)}",
             )
     return candidates
+
+
+def _check_kinds(folder: Path, origin: Origin) -> None:
+    """Refuse a folder where a file is read, and the other way round: either would be passed over."""
+    for names, wanted, wrong in ((_FILES, "file", Path.is_dir), (_FOLDERS, "folder", Path.is_file)):
+        for name in names:
+            if wrong(folder / name):
+                raise broken(
+                    origin,
+                    "wrong-kind",
+                    f"`{name}` of flavour `{origin.flavour}` must be a {wanted}",
+                    cause="as it is, nothing would read it",
+                )
 
 
 def _check_edges(toml: FlavourToml, phases: Mapping[Phase, PhaseFolder], origin: Origin) -> None:

@@ -180,6 +180,17 @@ def _lost_mode(flavour: FlavourSubject) -> Iterator[Hit]:
             )
 
 
+def _no_link(flavour: FlavourSubject) -> Iterator[Hit]:
+    for name, path in flavour.files():
+        folder = path.parent.name
+        if name.startswith("static/") and folder.endswith((".wants", ".requires")) and not path.is_symlink():
+            yield Hit(
+                file=name,
+                message=f"systemd passes over a file in `{folder}` that is no link",
+                fix=f"lay the unit beside that folder, and link it: ln -s ../{path.name} {name}",
+            )
+
+
 def _private_key(flavour: FlavourSubject) -> Iterator[Hit]:
     for name, path in flavour.files():
         if path.is_file() and path.stat().st_size < 2**20 and PRIVATE_KEY.search(_bytes(path)):
@@ -355,6 +366,13 @@ RULES: tuple[Rule[FlavourSubject], ...] = (
         what="a mode in `static` or `files` that the image will not have",
         reason="a checkout keeps the execute bit alone, so files of a flavour are 0755 or 0644 in the image",
         check=_lost_mode,
+    ),
+    Rule(
+        name="no-link",
+        what="a file in a folder `*.wants` or `*.requires` of `static` that is no symbolic link",
+        reason="systemd takes links alone there, so the unit would not start",
+        check=_no_link,
+        level=Level.WARNING,
     ),
     Rule(
         name="private-key",

@@ -89,6 +89,29 @@ def file(value: str) -> Path:
         raise ValueError((error.strerror or str(error)).lower()) from None
 
 
+def certificates(value: str) -> Path:
+    """The path of a file with certificates in PEM form."""
+    import ssl
+
+    found = file(value)
+    try:
+        ssl.create_default_context(cadata=found.read_text(encoding="ascii"))
+    except (ssl.SSLError, UnicodeDecodeError, ValueError):
+        raise ValueError("it must hold certificates in PEM form (`-----BEGIN CERTIFICATE-----`)") from None
+    return found
+
+
+def program(value: str) -> Path:
+    """The path of a program that this machine's kernel runs: an ELF file that may be executed."""
+    found = file(value)
+    with found.open("rb") as stream:
+        if stream.read(4) != b"\x7fELF":
+            raise ValueError("it must be a program (an ELF file)")
+    if not os.access(found, os.X_OK):
+        raise ValueError(f"it may not be executed; `chmod +x {found}`")
+    return found
+
+
 def folder(value: str) -> Path:
     """The path of a folder that exists."""
     found = path(value)
@@ -168,6 +191,13 @@ def label(value: str) -> str:
     return value
 
 
+def slate_rule(value: str) -> str:
+    """The name of a rule of the blank slate."""
+    from imagewright.blankslate.rules import known
+
+    return known(value)
+
+
 def step(value: str) -> str:
     """``FLAVOUR:PHASE/NN-name``."""
     if not re.fullmatch(r"[^:\s]+:[a-z-]+/[0-9]{2}-[a-z0-9-]+", value):
@@ -191,13 +221,6 @@ def parameter(value: str) -> tuple[str, str, str]:
     flavour, dot, option = key.partition(".")
     if not equals or not dot or not flavour or not option:
         raise ValueError("it must have the form FLAVOUR.NAME=VALUE")
-def slate_rule(value: str) -> str:
-    """The name of a rule of the blank slate."""
-    from imagewright.blankslate.rules import known
-
-    return known(value)
-
-
     return flavour, option, rest
 
 

@@ -50,7 +50,7 @@ OPTIONS = (
     Setting(
         name="busybox",
         help="The busybox to take.",
-        convert=kinds.file,
+        convert=kinds.program,
         of_path=True,
         metavar="FILE",
         ancestor="BUSYBOX",

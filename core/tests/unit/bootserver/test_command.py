@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import urllib.request
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def ended(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
         (("--image", "web.raw", "--keys", "bad"), "line 2 of bad has not the form `ID KEY`"),
         (("--image", "web.raw", "--keys", "twice"), "line 2 of twice has the id 17 again"),
         (("--image", "web.raw", "--keys", "keys", "--chap-user", "anna"), "belong together"),
+        (("--image", "web.raw", "--chap-user", "anna"), "are for writing disks over iSCSI, which is not asked for"),
+        (("--image", "keys"), "the image keys cannot be read"),
+        (("--image", "web.tar"), "web.tar is a tar, not a disk"),
         (("--image", "web.zst", "--keys", "keys"), "web.zst is compressed, and would come to the disks as it is"),
         (("--image", "web.raw", "--listen", "localhost:1"), "it must have the form ADDRESS:PORT"),
         (("--image", "web.raw", "--listen", "192.0.2.77:1"), "the boot server cannot listen at 192.0.2.77:1"),
@@ -45,8 +49,10 @@ def ended(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_what_cannot_be_served_is_one_clear_error(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    write_disk(tmp_path / "web.raw", 4)
+    write_disk(tmp_path / "web.raw", 4, ("root", 1, 2))
     (tmp_path / "web.zst").write_bytes(b"\x28\xb5\x2f\xfd and more")
+    with tarfile.open(tmp_path / "web.tar", "w") as archive:
+        archive.add(tmp_path / "web.raw", "etc/hostname")
     (tmp_path / "keys").write_text("# deployments\n17 abc\n\n")
     (tmp_path / "bad").write_text("17 abc\n18 two words\n")
     (tmp_path / "twice").write_text("17 abc\n17 abd\n")
@@ -73,7 +79,7 @@ def test_once_ends_with_the_first_final_report_and_its_exit_code(state: str, cod
 
 
 def test_it_ends_when_it_is_told_to_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    write_disk(tmp_path / "web.raw", 4)
+    write_disk(tmp_path / "web.raw", 4, ("root", 1, 1))
     argv = [str(PROGRAM), "boot-server", "--listen", "127.0.0.1:0", "--image", "web.raw"]
     with subprocess.Popen(argv, env=environment(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -84,7 +90,7 @@ def test_it_ends_when_it_is_told_to_and_leaves_nothing_behind(tmp_path: Path) ->
 
 
 def test_what_a_killed_one_left_is_gone_after_the_next(tmp_path: Path) -> None:
-    write_disk(tmp_path / "web.raw", 4)
+    write_disk(tmp_path / "web.raw", 4, ("root", 1, 1))
     argv = [str(PROGRAM), "boot-server", "--listen", "127.0.0.1:0", "--image", "web.raw"]
     for number in (signal.SIGKILL, signal.SIGTERM):
         with subprocess.Popen(

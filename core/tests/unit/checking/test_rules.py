@@ -53,6 +53,13 @@ CASES = [
     ("leftover", {"install.d/10-a": GOOD, "install.d/a.orig": ""}, "mine/install.d/a.orig", "", "rm"),
     ("lost-mode", {"static/bin/x": ("", 0o4755)}, "mine/static/bin/x", "4755 will be 0755", "chmod 4755 /bin/x"),
     ("lost-mode", {"static/etc/sudoers.d/x": ("", 0o440)}, "mine/static/etc/sudoers.d/x", "0440 will be 0644", ""),
+    (
+        "no-link",
+        {"static/etc/systemd/system/multi-user.target.wants/x.service": ""},
+        "mine/static/etc/systemd/system/multi-user.target.wants/x.service",
+        "no link",
+        "ln -s ../x.service",
+    ),
     ("private-key", {"static/root/.ssh/id": KEY}, "mine/static/root/.ssh/id", "private key", "type path"),
     ("private-key", {"acme.asc": PGP_KEY}, "mine/acme.asc", "private key", ""),
     ("flavour-toml", {"flavour.toml": "sumary = 'x'"}, "mine/flavour.toml", "`sumary`", "`summary`?"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imagewright.cli.kinds import Kind
-from imagewright.cli.resolve import FILE_NAME, SettingsFile, read_files, resolve
+from imagewright.cli.resolve import FILE_NAME, SettingsFile, from_flag, read_files, resolve
 from imagewright.cli.settings import SETTINGS
 from imagewright.errors import UsageError
 from imagewright.types import GIB
@@ -241,3 +241,26 @@ def test_the_value_of_a_malformed_parameter_is_not_shown():
     with pytest.raises(UsageError) as failure:
         value_of("set", flags={"set": ["password=hunter2"]})
     assert "hunter2" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "mode", "reason"),
+    [
+        ("ca-certificate", "no certificate", 0o644, "it must hold certificates in PEM form"),
+        ("ca-certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0o644, "PEM form"),
+        ("busybox", "#!/bin/sh\n", 0o755, "it must be a program (an ELF file)"),
+        ("busybox", "\x7fELF", 0o644, "it may not be executed; `chmod +x"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_before_any_work(tmp_path, name, content, mode, reason):
+    given = tmp_path / "given"
+    given.write_text(content)
+    given.chmod(mode)
+    with pytest.raises(UsageError) as caught:
+        from_flag(SETTINGS[name], str(given))
+    assert reason in caught.value.message
+
+
+def test_certificates_of_the_host_are_taken():
+    host = Path("/etc/ssl/certs/ca-certificates.crt")
+    assert from_flag(SETTINGS["ca-certificate"], str(host)) == host

@@ -46,6 +46,18 @@ def test_scripts_and_the_data_beside_them(shelf, web):
     ]
 
 
+@pytest.mark.parametrize("name", ["binary-deps", "init", "modules"])
+def test_a_folder_where_a_file_is_read_is_refused(web, name):
+    (web / name).mkdir()
+    assert failure(web).startswith(f"`{name}` of flavour `web` must be a file")
+
+
+@pytest.mark.parametrize("name", ["files", "static", "udev", "finalise.d"])
+def test_a_file_where_a_folder_is_read_is_refused(web, name):
+    (web / name).write_text("x")
+    assert failure(web).startswith(f"`{name}` of flavour `web` must be a folder")
+
+
 def test_modes_do_not_show_the_callers_umask(web):
     before = read(web).hooks.digest
     (web / "install.d").chmod(0o700)

@@ -160,6 +160,13 @@ def test_the_command_prints_the_path_and_what_comes_next(tmp_path, words, made):
     assert new("greeting", *words, cwd=tmp_path).returncode == 2
 
 
+def test_a_name_that_a_flavour_has_already_is_said(tmp_path):
+    done = new("vm", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "note: imagewright-flavours-standard has a flavour `vm` already" in done.stderr
+    assert "--override vm=vm" in done.stderr
+
+
 def test_the_command_makes_it_in_another_folder_and_says_so_in_json(tmp_path):
     (tmp_path / "flavours").mkdir()
     document = json.loads(new("greeting", "--directory", "flavours", "--json", cwd=tmp_path).stdout)

@@ -20,6 +20,8 @@ from imagewright.bootserver.serving import Service, serving
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.places import cache_folder
 from imagewright.errors import HostError, UsageError
+from imagewright.reading.errors import ImageUnreadable
+from imagewright.reading.images import open_image
 
 EVERYWHERE = Endpoint(address="0.0.0.0", port=PORT)  # noqa: S104 - machines come from every network of this host
 
@@ -37,8 +39,15 @@ def run(invocation: Invocation) -> None:
             "there is nothing to serve",
             hint=f"`{invocation.program} --image web.qcow2`, or `--reports DIR` to collect reports only",
         )
-    if image is not None and not image.is_file():
-        raise UsageError("no-such-image", f"there is no image {image}")
+    if image is not None:
+        _check_image(image)
+    if (values["chap-user"] or values["chap-password"]) and values["keys"] is None:
+        raise UsageError(
+            "login-for-nothing",
+            "`--chap-user` and `--chap-password` are for writing disks over iSCSI, which is not asked for",
+            hint="name the file of keys too: --keys FILE",
+            option="chap-user" if values["chap-user"] else "chap-password",
+        )
     work = Path(values.get("cache-dir") or cache_folder()) / "boot-server"
     with ExitStack() as stack:
         try:
@@ -58,6 +67,30 @@ def run(invocation: Invocation) -> None:
         with serving(service, folder, _log(as_json=values["json"])) as it:
             if not it.wait():
                 raise DeploymentFailed("deployment-failed", "what was served once went wrong, as the log above says")
+
+
+def _check_image(path: Path) -> None:
+    """Raise UsageError for a file that would make no disk, before a machine's own is overwritten with it."""
+    try:
+        with path.open("rb") as stream:
+            # one that is compressed is served as it is; the machine checks its sum
+            if stream.read(4) == ZSTD:
+                return
+        with open_image(path) as image:
+            if image.format != "tar":
+                return
+    except OSError as error:
+        raise UsageError(
+            "image-unreadable", f"the image {path} cannot be read", cause=error.strerror or str(error), option="image"
+        ) from error
+    except ImageUnreadable as error:
+        raise UsageError(error.reference, error.message, cause=error.cause, hint=error.hint, option="image") from error
+    raise UsageError(
+        "no-disk",
+        f"{path} is a tar, not a disk",
+        hint="name a qcow2 or raw image, such as demo.qcow2",
+        option="image",
+    )
 
 
 def _order(values: Mapping[str, object], image: Path | None, folder: Path) -> Order | None:

@@ -15,7 +15,10 @@ from imagewright.cli.resolve import Resolved, read_files, resolve
 from imagewright.types import GIB
 
 SEVERAL = "several commands"
-"""The heading of the options that mean the same in more than one command."""
+"""The heading of the options that mean the same in more commands than a heading names."""
+
+NAMED = 3
+"""How many commands a heading names."""
 
 
 def show(invocation: Invocation) -> None:
@@ -54,17 +57,18 @@ def show(invocation: Invocation) -> None:
 
 
 def grouped(commands: Mapping[str, Mapping[str, Resolved]]) -> dict[str, list[Resolved]]:
-    """Each option once, below its command, or below :data:`SEVERAL` if it means the same in more than one."""
+    """Each option once, below the commands in which it means the same, or below :data:`SEVERAL` if those are many."""
     users: dict[tuple[Any, ...], list[str]] = {}
     for command, items in commands.items():
         for item in items.values():
             users.setdefault(_meaning(item), []).append(command)
-    groups: dict[str, list[Resolved]] = {SEVERAL: [], **{command: [] for command in commands}}
+    groups: dict[str, list[Resolved]] = {SEVERAL: []}
     for command, items in commands.items():
         for item in items.values():
             common = users[_meaning(item)]
             if common[0] == command:
-                groups[SEVERAL if len(common) > 1 else command].append(item)
+                heading = ", ".join(common) if len(common) <= NAMED else SEVERAL
+                groups.setdefault(heading, []).append(item)
     return {heading: items for heading, items in groups.items() if items}
 
 

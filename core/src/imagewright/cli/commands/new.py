@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
+from imagewright.entrypoints import survey
 from imagewright.errors import UsageError
 from imagewright.templates import Kind, write
 
@@ -30,6 +31,11 @@ def run(invocation: Invocation) -> None:
     pack = values["pack"] or values["python"]
     kind = Kind.PYTHON_PACK if values["python"] else Kind.SCRIPT_PACK if pack else Kind.FOLDER
     made = write(kind, name, values["directory"])
+    for other in survey().named(name):
+        sys.stderr.write(
+            f"note: {other.distribution or other.place} has a flavour `{name}` already; a build that finds both stops, "
+            f"unless `--override {name}={shlex.quote(str(made))}` chooses\n"
+        )
     if values["json"]:
         print_document({"flavour": name, "kind": kind.value, "path": str(made), "next": _next(kind, name, made)})
     else:
