@@ -181,7 +181,7 @@ _ALL = (
     Setting(
         name="ca-certificate",
         help="Certificate authority (PEM) to trust for downloads during the build.",
-        convert=kinds.file,
+        convert=kinds.certificates,
         of_path=True,
         metavar="FILE",
         group="Sources",
