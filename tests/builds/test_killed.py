@@ -25,9 +25,21 @@ SLEEPER = f"#!/bin/sh\n{NAP}\n"
 SCRIPT_PHASES = (
     "block-device-size", "extra-data", "pre-install", "install", "post-install", "finalise", "cleanup", "block-device",
 )  # fmt: skip
-# Whose program naps in a step of the core: mke2fs runs as mapped root in the sandbox, qemu-img as the caller.
-TOOLS = {"disk": "mke2fs", "artefacts": "qemu-img"}
-PHASES = (*SCRIPT_PHASES, "root", "packages", *TOOLS)
+# Whose program naps in a step of the core, as mapped root in the sandbox.
+TOOLS = {"disk": "mke2fs"}
+PHASES = (*SCRIPT_PHASES, "root", "packages", *TOOLS, "artefacts")
+
+NAPPING_OUTPUT = f"""
+    from imagewright.disk import tools
+
+    class Napping:
+        suffix = ".napping"
+        needs = "raw"
+        tools = ()
+
+        def write(self, image, destination):
+            tools.run(["sh", "-c", "exec {NAP}"])
+"""
 
 
 class Builder:
@@ -49,6 +61,15 @@ class Builder:
             arguments += ["sleepy-system"]
         elif phase == "packages":
             arguments += ["toy", "--mirror", mirror, "-p", "sleeper"]
+        elif phase == "artefacts":
+            # a program of a process of its own: two types of the disk are written side by side
+            kit.pack("napping", NAPPING_OUTPUT, {}, onto=tools)
+            (tools / "napping-1.0.dist-info" / "entry_points.txt").write_text(
+                "[imagewright.outputs]\nnapping = napping:Napping\n"
+            )
+            environment["PYTHONPATH"] = str(tools)
+            arguments[1] = "raw,napping"
+            arguments += ["toy"]
         else:
             (tools / TOOLS[phase]).write_text(f"#!/bin/sh\nexec {NAP}\n")
             (tools / TOOLS[phase]).chmod(0o755)

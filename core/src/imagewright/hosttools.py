@@ -84,7 +84,7 @@ TOOLS: tuple[Tool, ...] = (
     _tool("mcopy", "mtools", "fills the EFI system partition without mounting it"),
     _tool("mmd", "mtools", "fills the EFI system partition without mounting it"),
     _tool("grub-mkimage", "grub-common", "makes the boot loader"),
-    _tool("qemu-img", "qemu-utils", "writes qcow2 images"),
+    _tool("qemu-img", "qemu-utils", "makes the disks of booted images", Purpose.BOOT),
     _tool("gpgv", "gpgv", "checks who signed a cloud image"),
     _tool("unsquashfs", "squashfs-tools", "unpacks cloud images in the form of squashfs"),
     _tool("qemu-system-x86_64", "qemu-system-x86", "runs images", Purpose.BOOT),

@@ -22,6 +22,7 @@ from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.running import run_on_disk
 from imagewright.building.state import Building
 from imagewright.building.unchanged import again, image_key, keep_image
+from imagewright.building.writing import write_artefacts
 from imagewright.discovery import load_output
 from imagewright.disk.assembly import layout_json
 from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
@@ -125,7 +126,7 @@ def _name(building: Building) -> tuple[str, list[str]]:
 def _open_accounts(building: Building) -> list[str]:
     found = building.sandbox.call(
         PythonJob(
-            function=f"imagewright.building.inside:{function}",
+            function="imagewright.building.inside:open_accounts",
             arguments={"target": TARGET},
             stack=building.stack(tools=False),
         ),
@@ -219,7 +220,6 @@ def _write_artefacts(
     begun: float,
 ) -> BuildResult:
     output = building.request.output
-    types = building.request.types
     image = BuiltImage(
         name=building.prepared.context.image_name,
         raw=building.folder / "disk.raw" if disk else None,
@@ -243,16 +243,4 @@ def _write_artefacts(
         paths=tuple(output.with_name(path.name) for path in files),
         manifest=document,
         seconds=time.monotonic() - begun,
-    )
-
-
-def _write_tar(building: Building) -> None:
-    building.sandbox.call(
-        PythonJob(
-            function="imagewright.disk.archive:write_tar",
-            arguments={"target": TARGET, "archive": f"{WORK}/tree.tar", "epoch": building.epoch},
-            environment={"PATH": search_path(building.request.environment)},
-            stack=building.stack(tools=False),
-        ),
-        building.output,
     )

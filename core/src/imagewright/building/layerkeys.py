@@ -40,6 +40,8 @@ NOT_IN_LAYERS = frozenset(
         "state.py",
         "unchanged.py",
         "workfolder.py",
+        "writer.py",
+        "writing.py",
     }
 )
 """Modules of this room that have no part in what a step leaves: a change of theirs makes no layer anew."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from imagewright.disk.tools import disk_full, file_too_large
@@ -18,7 +20,7 @@ def copy_sparse(source: Path, destination: Path, *, offset: int = 0) -> None:
 
     ``destination`` is made if it is not there. Raises HostError if the disk is full.
     """
-    with source.open("rb") as reader:
+    with source.open("rb") as reader, clear_errors(destination):
         descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             size = os.fstat(reader.fileno()).st_size
@@ -27,14 +29,21 @@ def copy_sparse(source: Path, destination: Path, *, offset: int = 0) -> None:
             if not (offset == 0 and _clone(reader.fileno(), descriptor)):
                 for start, end in data_ranges(reader.fileno()):
                     _copy(reader.fileno(), descriptor, start, end, offset)
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise disk_full(f"Cannot write {destination}") from error
-            if error.errno == errno.EFBIG:
-                raise file_too_large(f"Cannot write {destination}") from error
-            raise
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def clear_errors(destination: Path) -> Iterator[None]:
+    """Raise HostError for a full disk, or a file that is too large for it, while ``destination`` is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise disk_full(f"Cannot write {destination}") from error
+        if error.errno == errno.EFBIG:
+            raise file_too_large(f"Cannot write {destination}") from error
+        raise
 
 
 def link_or_copy(source: Path, destination: Path) -> None:

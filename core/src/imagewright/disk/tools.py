@@ -19,7 +19,6 @@ PACKAGES: Mapping[str, str] = {
     "mmd": "mtools",
     "mcopy": "mtools",
     "grub-mkimage": "grub-common",
-    "qemu-img": "qemu-utils",
     "tar": "tar",
 }
 """The Debian package of every program that this room runs."""
