@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagewright.drivers import PRIVATE, BuiltImage, Output, PackageManager, PrivateRepositories
+from imagewright.drivers import PLAIN, PRIVATE, BuiltImage, Output, PackageManager, PrivateRepositories, StoredPackages
 from imagewright.errors import ImagewrightError, StepFailed
 from imagewright.flavour import OPERATING_SYSTEM, Flavour
 from imagewright.hookspecs import hookimpl
@@ -38,6 +38,7 @@ __all__ = [
     "GIB",
     "MIB",
     "OPERATING_SYSTEM",
+    "PLAIN",
     "PRIVATE",
     "BinaryDependency",
     "BuildContext",
@@ -65,6 +66,7 @@ __all__ = [
     "Size",
     "Step",
     "StepFailed",
+    "StoredPackages",
     "Tree",
     "UdevRules",
     "hookimpl",

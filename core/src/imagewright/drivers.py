@@ -82,6 +82,73 @@ class PrivateRepositories(Protocol):
         ...
 
 
+PLAIN = "/run/imagewright/plain"
+"""Where the command of ``install`` finds plain forms of archives, named as :meth:`StoredPackages.archive_name` says."""
+
+
+@runtime_checkable
+class StoredPackages(Protocol):
+    """What a package manager offers besides if archives come from the store that all builds share.
+
+    Before the transaction the core lays those that the resolution names, by their digests, into ``archives``; what the
+    store lacks is fetched there by the command of ``fetch`` and kept. ``cache_folders`` names no such folder then.
+    """
+
+    @property
+    def archives(self) -> str:
+        """The folder of the target (absolute) in which fetched archives are looked for."""
+        ...
+
+    @property
+    def plain_form(self) -> str:
+        """``module:function``, called as the caller with an archive and a new file (both Path) to write.
+
+        It makes the archive's form without compression, for :data:`PLAIN`, which is kept too. Empty: there is none. An
+        archive of which it cannot be made (OSError, CalledProcessError) is installed as it is.
+        """
+        ...
+
+    def archive_name(self, package: Package) -> str:
+        """The name of the package's archive in the folder."""
+        ...
+
+    def fetch(self, names: Sequence[str]) -> Command:
+        """Fetch what an installation of ``names`` needs into the folder, and install nothing."""
+        ...
+
+
+LOCKED = "/run/imagewright/locked"
+"""Where steps inside the target find the archives that a lock file names."""
+
+
+@runtime_checkable
+class ExactVersions(Protocol):
+    """What a package manager offers besides if a lock file can bind it to exact versions.
+
+    While a lock is obeyed, the archives that it names lie at :data:`LOCKED`, as far as the store has them.
+    """
+
+    @property
+    def index(self) -> str:
+        """``module:function``, called as the caller with the folder of those archives (Path) and their packages.
+
+        It writes into the folder what the package manager needs to take them from there. Empty: none are laid out.
+        """
+        ...
+
+    def bound_to(self, packages: Sequence[Package]) -> PackageManager:
+        """The same package manager, which installs these versions and no others. ``build_files`` covers them."""
+        ...
+
+    def archive_name(self, package: Package) -> str:
+        """The name of the package's archive in the folder."""
+        ...
+
+    def provenance(self, packages: Sequence[Package]) -> Command | None:
+        """Print where these packages, which are installed, could be had: in the form that ``resolve`` prints."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
     """What an output format is given: the sparse raw disk, or the root tree as a tar archive."""

@@ -6,12 +6,16 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from imagewright.building.archives import keep, lay, lay_plain
 from imagewright.building.environment import HOOKS, variables
 from imagewright.building.private import private_binds
 from imagewright.building.running import stage_hooks
 from imagewright.building.state import Building
+from imagewright.drivers import ExactVersions, StoredPackages
 from imagewright.events import Notice
 from imagewright.layers.locks import alone, holder
+from imagewright.lockfile.fitting import check_resolution
+from imagewright.lockfile.lock import name_of
 from imagewright.plan import PlannedStep, digest_of
 from imagewright.planning.keys import PACKAGE_VERSIONS
 from imagewright.sandbox.jobs import Bind, Job
@@ -29,24 +33,62 @@ def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
     building.layers.append(layer)
     try:
         if not building.epoch_fixed:
-            text = _run(building, planned, manager.moment(), None).strip()
+            lock = building.prepared.lock
+            text = str(lock.epoch) if lock else _run(building, planned, manager.moment(), None).strip()
             if text.isdigit():
                 building.epoch = int(text)
                 building.fact(DATED, text)
         names = building.prepared.plan.packages
         if names:
-            found = manager.parse_resolution(_run(building, planned, manager.resolve(names), None))
+            found = _resolution(building, planned)
+            _check_lock(building, planned, found)
             versions = [(package.name, package.version, package.digest) for package in found]
             building.fact(PACKAGE_VERSIONS, digest_of(versions))
     finally:
         building.layers.remove(layer)
 
 
+def _check_lock(building: Building, planned: PlannedStep, found: tuple[Package, ...]) -> None:
+    """Hold what a transaction would bring against the lock; for a lock to write, learn the digests of archives."""
+    path, manager = building.request.lock, building.prepared.package_manager
+    if path is None:
+        return
+    if building.prepared.lock is not None:
+        check_resolution(building.prepared.lock, found, path)
+        return
+    known = found
+    if isinstance(manager, ExactVersions):
+        # of the first tree nothing is said by what comes besides
+        printed = _run(building, planned, manager.provenance(installed(building, planned)), None, quiet=True)
+        known = (*found, *manager.parse_resolution(printed))
+    building.digests |= {(name_of(one), one.version): one.digest for one in known if one.digest}
+
+
 def install(building: Building, planned: PlannedStep, layer: str) -> None:
     """Install every package that was asked for."""
     names = building.prepared.plan.packages
-    if names:
-        _run(building, planned, building.prepared.package_manager.install(names), layer)
+    manager = building.prepared.package_manager
+    if not names:
+        return
+    binds: tuple[Bind, ...] = ()
+    if isinstance(manager, StoredPackages):
+        packages = _resolution(building, planned)
+        laid, missing = lay(building, manager, packages)
+        binds = laid.binds(manager)
+        if missing:
+            _run(building, planned, manager.fetch(names), None, binds=binds)
+            keep(building, manager, laid, missing)
+        lay_plain(building, manager, laid, packages)
+    _run(building, planned, manager.install(names), layer, binds=binds)
+
+
+def _resolution(building: Building, planned: PlannedStep) -> tuple[Package, ...]:
+    """What the transaction brings; asked once, since the indexes are the same all the time."""
+    if building.resolution is None:
+        manager = building.prepared.package_manager
+        printed = _run(building, planned, manager.resolve(building.prepared.plan.packages), None)
+        building.resolution = manager.parse_resolution(printed)
+    return building.resolution
 
 
 def installed(building: Building, planned: PlannedStep) -> tuple[Package, ...]:
@@ -80,7 +122,13 @@ def _waits(building: Building, lock: Path, cache: Path) -> None:
 
 
 def _run(
-    building: Building, planned: PlannedStep, command: Command | None, layer: str | None, *, quiet: bool = False
+    building: Building,
+    planned: PlannedStep,
+    command: Command | None,
+    layer: str | None,
+    *,
+    quiet: bool = False,
+    binds: tuple[Bind, ...] = (),
 ) -> str:
     if command is None:
         return ""
@@ -93,19 +141,19 @@ def _run(
 
     manager = building.prepared.package_manager
     with ExitStack() as closing:
-        binds = []
+        folders = [*binds]
         for folder, name in manager.cache_folders().items():
             source = _package_cache(building, name, closing)
             building.sandbox.own(source)
-            binds.append(Bind(source=source, target=folder, read_only=False))
+            folders.append(Bind(source=source, target=folder, read_only=False))
         hooks = stage_hooks(building, planned, f"packages-{planned.step.id}")
-        binds += [Bind(source=hooks, target=HOOKS), *private_binds(building)]
+        folders += [Bind(source=hooks, target=HOOKS), *private_binds(building)]
         job = Job(
             argv=command.argv,
             environment={**variables(building, planned), **command.environment},
             stack=building.stack(upper=layer),
             inside=True,
-            binds=tuple(binds),
+            binds=tuple(folders),
             network=not building.request.offline,
         )
         status = building.sandbox.run(job, take)

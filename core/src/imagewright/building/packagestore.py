@@ -5,11 +5,10 @@ The folder ``packages/store`` of the cache holds two kinds of files, named after
     DIGEST.package            the archive, as it was fetched
     DIGEST.plain.OWN_DIGEST   the same without compression, so that it is unpacked for next to nothing
 
-``PackageStore(folder).find(digest)`` is the archive, read whole and proven to be that one; ``add`` puts one in. Files
-appear by rename, so that a builder that is killed leaves none by half and two builders need not wait for each other;
-both then have the same content. A file that is not what its name says is removed when it is looked for.
-
-Who uses files of the store holds it open (``with store.held():``), so that nobody prunes it meanwhile.
+``store_of(cache_dir).lay(digest, place)`` gives the archive at a place of one's own, read whole and proven to be that
+one; ``add`` puts one in. Files appear by rename, so that a builder that is killed leaves none by half and two builders
+need not wait for each other; both then have the same content. A file that is not what its name says is removed when it
+is looked for. What was laid is a link or a copy and stays when the store is pruned.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from imagewright.layers import locks
 
 MOST = 6 * 2**30
 """Bytes of package archives, plain ones among them, that builds leave in the cache."""
@@ -52,6 +49,14 @@ class PackageStore:
                 return found
         return None
 
+    def lay(self, digest: str, place: Path) -> bool:
+        """Lay the archive with this digest at ``place``; whether it was there. Raises OSError of the place."""
+        return _laid(self.find(digest), place)
+
+    def lay_plain(self, digest: str, place: Path) -> bool:
+        """Lay the archive's plain form at ``place``; whether there was one. Raises OSError of the place."""
+        return _laid(self.plain(digest), place)
+
     def add(self, source: Path) -> str:
         """Put a copy of the archive ``source`` in; its digest. Raises OSError."""
         with self._passing() as passing:
@@ -77,39 +82,19 @@ class PackageStore:
             _publish(passing, place)
         return place
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the store from being pruned. Raises OSError if its folder cannot be made."""
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor = locks.share(self.folder)
-        try:
-            yield
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
-
     def prune(self, *, most: int | None, oldest: float | None) -> int:
         """Remove what was unused for ``oldest`` seconds, and the longest unused beyond ``most`` bytes; bytes removed.
 
-        Nothing goes while a build holds the store.
+        Builds work with links of their own, which stay.
         """
-        descriptor = locks.seize(self.folder)
-        if descriptor is None:
-            return 0
-        try:
-            return self._remove(most, oldest)
-        finally:
-            os.close(descriptor)
-
-    def _remove(self, most: int | None, oldest: float | None) -> int:
         now, removed = time.time(), 0
         found = []
-        for entry in os.scandir(self.folder):
-            status = entry.stat(follow_symlinks=False)
-            if _NAME.fullmatch(entry.name):
-                found.append((status.st_mtime, status.st_size, entry.path))
-            elif now - status.st_mtime > _UNFINISHED:
-                with suppress(OSError):
+        with suppress(OSError):
+            for entry in os.scandir(self.folder):
+                status = entry.stat(follow_symlinks=False)
+                if _NAME.fullmatch(entry.name):
+                    found.append((status.st_mtime, status.st_size, entry.path))
+                elif now - status.st_mtime > _UNFINISHED:
                     os.unlink(entry.path)
         left = sum(size for _used, size, _path in found)
         for used, size, path in sorted(found):
@@ -135,6 +120,19 @@ class PackageStore:
 def store_of(cache_dir: Path) -> PackageStore:
     """The store of the cache ``cache_dir``."""
     return PackageStore(cache_dir / "packages" / "store")
+
+
+def _laid(found: Path | None, place: Path) -> bool:
+    if found is None:
+        return False
+    try:
+        os.link(found, place)
+    except FileNotFoundError:  # pruned in this moment
+        return False
+    except OSError:  # another filesystem
+        shutil.copyfile(found, place)
+        place.chmod(0o644)
+    return True
 
 
 def _publish(passing: Path, place: Path) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from imagewright.errors import ImagewrightError, StepFailed
 from imagewright.events import FactFound, Monitor, Output, Status, StepFinished, StepStarted
+from imagewright.lockfile.fitting import check_base
+from imagewright.lockfile.lock import Lock
 from imagewright.plan import PlannedStep
 from imagewright.planning import Prepared
 from imagewright.request import Request
 from imagewright.sandbox import Sandbox
 from imagewright.sandbox.jobs import Stack
-from imagewright.types import Origin
+from imagewright.types import Origin, Package
 
 EARLIEST = 946_684_800
 """SOURCE_DATE_EPOCH until the package manager has dated the packages: 2000-01-01, if the caller sets none."""
@@ -51,7 +53,10 @@ class Building:
     tools: tuple[str, ...] = ()  # layers below the tree that never reach the image
     facts: dict[str, str] = field(default_factory=dict)
     kept: Path | None = None  # the folder of kept layers; None: neither are any found nor kept
+    resolution: tuple[Package, ...] | None = None  # what the transaction brings, once it was asked
     top: str = ""  # the identity of the finished tree's topmost layer, if it is kept
+    digests: dict[tuple[str, str], str] = field(default_factory=dict)  # of archives, by the package's name and version
+    lock: Lock | None = None  # of the finished tree, if the request names a lock file
     closing: ExitStack = field(default_factory=ExitStack)  # what is let go when the stack is not needed any more
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
 
@@ -61,7 +66,9 @@ class Building:
         return Stack(lower=(*(layer for layer in reversed(self.layers) if layer != upper), *below), upper=upper)
 
     def fact(self, name: str, value: str) -> None:
-        """Record what the world answered."""
+        """Record what the world answered. Raises PlanError if it is not what a lock says."""
+        if self.prepared.lock is not None and self.request.lock is not None:
+            check_base(self.prepared.lock, name, value, self.request.lock)
         self.facts[name] = value
         self.monitor.handle(FactFound(name=name, value=value))
 

@@ -23,7 +23,7 @@ from imagewright.api import (
 from imagewright.errors import PlanError
 
 from imagewright_debian.access import certificate_of
-from imagewright_debian.apt import Apt
+from imagewright_debian.apt import FAST, SLOW, Apt
 from imagewright_debian.sources import Archive, archive_of, image_archive_of, one_line_sources, sources_file
 
 RELEASES = ("trixie", "bookworm")
@@ -83,6 +83,12 @@ class Debian(Flavour):
             default=False,
             help="whether manual pages, documents and translations are in the image (copyright files always are)",
         ),
+        Parameter(
+            name="unpack",
+            default=FAST,
+            help="from what packages are unpacked, with the same result: `fast`, uncompressed forms that the cache "
+            "keeps, or `plain`, the archives",
+        ),
     )
 
     @hookimpl
@@ -94,6 +100,13 @@ class Debian(Flavour):
                 f"the flavour debian has no release {ctx.release!r}",
                 hint=f"releases: {', '.join(RELEASES)}",
                 option="release",
+            )
+        if ctx.parameters["unpack"] not in (FAST, SLOW):
+            raise PlanError(
+                "unknown-way-to-unpack",
+                f"debian.unpack is {FAST} or {SLOW}, not {ctx.parameters['unpack']!r}",
+                hint=f"--set debian.unpack={SLOW}",
+                option="set",
             )
         archive = _archive(ctx)
         call = Call(
@@ -135,7 +148,7 @@ class Debian(Flavour):
     @hookimpl
     def package_manager(self, ctx: BuildContext) -> Apt:
         """Drive apt."""
-        return Apt(authority=certificate_of(ctx), repositories=ctx.repositories)
+        return Apt(authority=certificate_of(ctx), repositories=ctx.repositories, unpack=str(ctx.parameters["unpack"]))
 
 
 def _archive(ctx: BuildContext) -> Archive:

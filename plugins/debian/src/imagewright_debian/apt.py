@@ -14,10 +14,17 @@ from imagewright_debian.repositories import AUTH, auth_file, key_files, sources_
 
 ARCHIVES = "/var/cache/apt/archives"
 
+DPKG = "/usr/sbin/imagewright-dpkg"
+"""What apt calls in place of dpkg during the build, to have packages unpacked from their plain forms."""
+
 AUTHORITIES = "/etc/apt/imagewright-authorities.pem"
 """Where the apt of the tree finds the certificates that it trusts during the build."""
 
 _ARCHIVE = re.compile(r"^'[^']*' ([^_ ]+)_([^_ ]+)_([^_ ]+)\.deb [0-9]+ (?:SHA256:)?(\w*)", re.MULTILINE)
+
+
+FAST, SLOW = "fast", "plain"
+"""The ways of unpacking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +32,13 @@ class Apt:
     """apt and dpkg inside the tree; ``authority`` is one more certificate to trust during the build.
 
     ``repositories`` serve the build alone: their keys and logins are private files, their addresses build files.
+    ``unpack`` ``fast`` has dpkg unpack packages from plain forms, ``plain`` from the archives themselves; both make
+    the same tree.
     """
 
     authority: str = ""
     repositories: tuple[Repository, ...] = ()
+    unpack: str = FAST
 
     @property
     def name(self) -> str:
@@ -47,6 +57,9 @@ class Apt:
             Entry(path="etc/dpkg/dpkg.cfg.d/00imagewright-build", content=(shipped / "dpkg.cfg").read_bytes()),
             Entry(path="usr/sbin/policy-rc.d", mode=0o755, content=(shipped / "policy-rc.d").read_bytes()),
         ]
+        if self.plain_form:
+            settings += f'Dir::Bin::dpkg "{DPKG}";\n'
+            entries.append(Entry(path=DPKG.lstrip("/"), mode=0o755, content=(shipped / "dpkg").read_bytes()))
         if self.authority:
             settings += f'Acquire::https::CAInfo "{AUTHORITIES}";\n'
             entries.append(Entry(path=AUTHORITIES.lstrip("/"), content=authorities(self.authority).encode()))
@@ -63,8 +76,27 @@ class Apt:
         return key_files(self.repositories)
 
     def cache_folders(self) -> Mapping[str, str]:
-        """Archives are shared by all builds of the caller."""
-        return {ARCHIVES: "apt"}
+        """None: archives come from the store."""
+        return {}
+
+    @property
+    def archives(self) -> str:
+        """apt's own folder of archives."""
+        return ARCHIVES
+
+    @property
+    def plain_form(self) -> str:
+        """What makes a .deb without compression, unless packages are to be unpacked from the archives."""
+        return "imagewright_debian.plain:plain_form" if self.unpack == FAST else ""
+
+    def archive_name(self, package: Package) -> str:
+        """NAME_VERSION_ARCHITECTURE.deb, as apt names it."""
+        return f"{package.name}_{package.version.replace(':', '%3a')}_{package.architecture}.deb"
+
+    def fetch(self, names: Sequence[str]) -> Command:
+        """Fetch without recommendations."""
+        argv = ("apt-get", "-q", "-y", "--no-install-recommends", "--download-only", "install", "--", *names)
+        return Command(argv=argv)
 
     def refresh(self) -> Command:
         """Bring the indexes up to date; an index that cannot be had is a failure, not a warning."""
