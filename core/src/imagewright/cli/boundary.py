@@ -190,7 +190,7 @@ def fault_of(error: Exception, screen: Screen) -> ImagewrightError:
         return HostError("no-space", "no space is left", where=place, hint=hint)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         hint = "end other programs, raise the limit, or build where there is more"
-        return _failed(HostError("no-memory", "there is not enough memory", hint=hint), screen)
+        return HostError("no-memory", "there is not enough memory", hint=hint)
     if isinstance(error, PermissionError) and error.filename:
         hint = "choose another place, or ask its owner"
         return HostError("not-permitted", f"you may not use {error.filename}", hint=hint)
