@@ -97,13 +97,14 @@ def main() -> None:
     os.umask(0o022)
     # a root caller's Python may lie where mapped root cannot go
     code = views.closed_to_strangers([sys.prefix, sys.base_prefix, *sys.path]) if setup["shifted"] else []
+    given = {name: setup[name] for name in ("work", "kept", "homes", "shown", "memory", "separated")}
     gc.freeze()
     while not isinstance(received := orders.next(), str):
         job, descriptors = received
         if job.get("kill"):  # the job ended before the message came, or never started
             _answer(orders, {"killed": True})
         else:
-            _serve(orders, {**job, "work": setup["work"], "kept": setup["kept"], "code": code}, descriptors)
+            _serve(orders, {**given, **job, "code": code}, descriptors)
 
 
 def _enter_namespace(orders: _Orders) -> bool:
@@ -187,7 +188,7 @@ def _keep(job: dict[str, Any], descriptors: list[int], launcher: int) -> NoRetur
         flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
         syscalls.unshare(flags | (0 if job["network"] else syscalls.CLONE_NEWNET))
         stage = "files"
-        reached = views.Reached(job["work"], job["kept"], job["binds"], [] if job["inside"] else job["code"])
+        reached = views.Reached(job)
         stage = "namespaces"
         os.setgroups([])
         os.setresgid(0, 0, 0)
@@ -233,7 +234,7 @@ def _be_init(job: dict[str, Any], output: int, result: int, stdin: int, leash: i
         if job["inside"]:
             views.dress_inside(job["binds"], network=job["network"])
         else:
-            views.dress_outside(job["binds"])
+            views.dress_outside(job["binds"], private=views.is_private(job))
     except OSError as error:
         _refuse(result, _said(error), error.errno, "view")
         os._exit(1)

@@ -6,18 +6,25 @@ import os
 import select
 from collections.abc import Callable
 
+from imagewright.sandbox.limits import Limits, Meter
+
 LONGEST_LINE = 8192
 """Longer lines of output are handed on in pieces of so many bytes."""
 
 
-def follow(output: int, result: int, on_output: Callable[[str], None]) -> bytes:
-    """Hand on what the job prints until nobody holds its output any more; what it sent as its result."""
+def follow(output: int, result: int, on_output: Callable[[str], None], limits: Limits) -> bytes:
+    """Hand on what the job prints until nobody holds its output any more; what it sent as its result.
+
+    Raises StepFailed if it takes or prints more than it may.
+    """
+    meter = Meter(limits)
     poll = select.poll()
     poll.register(output, select.POLLIN | select.POLLHUP)
     poll.register(result, select.POLLIN | select.POLLHUP)
     rest, answer, open_ends = b"", b"", 2
     while open_ends:
-        for descriptor, _event in poll.poll():
+        left = meter.left()
+        for descriptor, _event in poll.poll(None if left is None else left * 1000 + 1):
             data = os.read(descriptor, 1 << 16)
             if not data:
                 poll.unregister(descriptor)
@@ -25,6 +32,7 @@ def follow(output: int, result: int, on_output: Callable[[str], None]) -> bytes:
             elif descriptor == result:
                 answer += data
             else:
+                meter.printed(len(data))
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     _say(line, on_output)

@@ -21,8 +21,9 @@ from typing import IO, Any, Self
 
 from imagewright import errors
 from imagewright.errors import ContractError, HostError, ImagewrightError, StepFailed
-from imagewright.sandbox import helper, lines, wire
+from imagewright.sandbox import helper, lines, privacy, wire
 from imagewright.sandbox.jobs import WORK, Job, PythonJob
+from imagewright.sandbox.limits import Limits
 from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mapping
 from imagewright.sandbox.terminal import Line, Terminal
 
@@ -46,6 +47,7 @@ class Sandbox:
         complaints: IO[bytes],
         mapping: Mapping,
         kept: Path | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._work = work
         self._kept = kept
@@ -53,12 +55,16 @@ class Sandbox:
         self._channel = channel
         self._complaints = complaints
         self._mapping = mapping
+        self._limits = limits or Limits()
 
     @classmethod
-    def open(cls, work: Path, *, preload: Sequence[str] = (), kept: Path | None = None) -> Self:
+    def open(
+        cls, work: Path, *, preload: Sequence[str] = (), kept: Path | None = None, limits: Limits | None = None
+    ) -> Self:
         """Start a launcher for the work folder; modules of ``preload`` are imported as the caller.
 
         ``kept`` is a folder of layers that outlive the build, which jobs may read and nobody else but the caller.
+        ``limits`` are those of each job but one at a terminal, which has no limit of time and output.
 
         Raises HostError if this host makes no namespaces for the caller, ContractError if a module does not load.
         """
@@ -79,7 +85,7 @@ class Sandbox:
                 start_new_session=True,
                 env=_launcher_environment(),
             )
-        sandbox = cls(work, process, ours, complaints, mapping, kept)
+        sandbox = cls(work, process, ours, complaints, mapping, kept, limits)
         try:
             sandbox._introduce(preload)
         except BaseException:
@@ -91,6 +97,7 @@ class Sandbox:
         """Have the launcher make its namespace, and map its ids."""
         modules = ["imagewright.sandbox.chores", *preload]
         root = os.getuid() == 0
+        hidden = privacy.homes(os.environ)
         builder = os.pidfd_open(os.getpid())
         try:
             setup = {
@@ -99,6 +106,10 @@ class Sandbox:
                 "work": str(self._work.absolute()),
                 "kept": str(self._kept.absolute()) if self._kept else None,
                 "shifted": root,
+                "homes": hidden,
+                "shown": privacy.needed(os.environ, hidden),
+                "memory": self._limits.memory,
+                "separated": False,
             }
             wire.send(self._channel, setup, [builder])
         except OSError as error:
@@ -265,7 +276,7 @@ class Sandbox:
             finally:
                 os.close(output_end)
                 os.close(result_end)
-            answer = (follow or partial(lines.follow, on_output=on_output))(output, result)
+            answer = (follow or partial(lines.follow, on_output=on_output, limits=self._limits))(output, result)
             ended = wire.receive(self._channel)
         except BaseException:
             self._abort()

@@ -8,8 +8,9 @@ import posixpath
 import stat
 from typing import Any
 
-from imagewright.sandbox import syscalls
+from imagewright.sandbox import privacy, syscalls
 from imagewright.sandbox.jobs import KEPT, TARGET, WORK
+from imagewright.sandbox.resolver import resolver_text
 
 HERE = "/run/imagewright"
 _PARKED = f"{HERE}/binds"
@@ -21,15 +22,24 @@ _HIDDEN = syscalls.MS_NOSUID | syscalls.MS_NODEV
 class Reached:
     """What a job needs of the host, opened while the caller's ids were in force: descriptors of files and folders."""
 
-    def __init__(self, work: str, kept: str | None, binds: list[dict[str, Any]], code: list[str]) -> None:
+    def __init__(self, job: dict[str, Any]) -> None:
         """Open them; the mount namespace must be the job's own by now, or the kernel refuses to bind them."""
         syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
-        self.work = _open(work)
-        self.kept = None if kept is None else _open(kept)
-        self.binds = [_open(bind["source"]) for bind in binds]
+        self.work = _open(job["work"])
+        self.kept = None if job["kept"] is None else _open(job["kept"])
+        self.binds = [_open(bind["source"]) for bind in job["binds"]]
+        private = is_private(job)
+        self.hidden = [*job["homes"], *privacy.SCRATCH] if private else []
+        self.shown = [(path, _open(path)) for path in job["shown"]] if private else []
+        code = [] if job["inside"] or private else job["code"]
         self.code = [(folder, _open(folder)) for folder in code]
         self.resolver = os.path.realpath("/etc/resolv.conf")
-        self.names = _read(self.resolver) or b""
+        self.names = resolver_text(separated=job["separated"])
+
+
+def is_private(job: dict[str, Any]) -> bool:
+    """Whether the job is a program outside the tree: a flavour's, which is to see nothing of the caller's."""
+    return not job["inside"] and "function" not in job
 
 
 def park(reached: Reached) -> None:
@@ -40,17 +50,16 @@ def park(reached: Reached) -> None:
     for folder, descriptor in reached.code:
         _uncover(folder, descriptor)
     # an ordinary caller is mapped root: without this a step outside the tree could write whatever the caller can
-    scratch = [(name, _open(name)) for name in ("/tmp", "/var/tmp") if _may_be_written(name)]  # noqa: S108 - the host's
+    scratch = [] if reached.hidden else [(name, _open(name)) for name in privacy.SCRATCH if _may_be_written(name)]
     syscalls.make_read_only("/")
+    privacy.cover(reached.hidden, reached.shown)
     for name, descriptor in scratch:
         _bind_opened(descriptor, name)
         syscalls.make_writable(name)
     syscalls.mount("tmpfs", "/run", "tmpfs", _HIDDEN, "mode=755")
     os.mkdir("/run/lock", 0o755)
     os.chmod("/run/lock", 0o1777)  # noqa: S103 - as everywhere
-    if reached.resolver.startswith("/run/"):
-        os.makedirs(posixpath.dirname(reached.resolver), exist_ok=True)
-        _write(reached.resolver, reached.names)
+    show_resolver(reached.resolver, reached.names)
     for folder in (HERE, WORK, TARGET, _PARKED):
         os.mkdir(folder, 0o755)
     _write(_RESOLVER, reached.names)
@@ -105,8 +114,10 @@ def _uncover(folder: str, descriptor: int) -> None:
     _bind_opened(descriptor, folder)
 
 
-def dress_outside(binds: list[dict[str, Any]]) -> None:
-    """Finish the view of a job that stays outside the tree."""
+def dress_outside(binds: list[dict[str, Any]], *, private: bool) -> None:
+    """Finish the view of a job that stays outside the tree; ``private``: without the host's devices."""
+    if private:
+        make_devices()
     for number, bind in enumerate(binds):
         source, target = f"{_PARKED}/{number}", posixpath.normpath(bind["target"])
         if target.startswith("/run/"):
@@ -123,7 +134,7 @@ def dress_inside(binds: list[dict[str, Any]], *, network: bool) -> None:
 
     The root changes first, so that no link in the tree leads a mount out of it.
     """
-    devices = [(name, _open(f"/dev/{name}")) for name in _DEVICES]
+    devices = open_devices()
     system, resolver, old = _open("/sys"), _open(_RESOLVER), _open("/")
     sources = [_open(f"{_PARKED}/{number}") for number in range(len(binds))]
     os.chdir(TARGET)
@@ -135,7 +146,7 @@ def dress_inside(binds: list[dict[str, Any]], *, network: bool) -> None:
     # a fresh sysfs needs a network namespace of one's own
     _bind_opened(system, "/sys")
     syscalls.make_read_only("/sys")
-    _make_devices(devices)
+    make_devices(devices)
     syscalls.mount("tmpfs", "/run", "tmpfs", _HIDDEN, "mode=755")
     for name in ("/tmp", "/var/tmp"):  # noqa: S108 - the job's own
         syscalls.mount("tmpfs", name, "tmpfs", _HIDDEN, "mode=1777")
@@ -157,19 +168,37 @@ def dress_inside(binds: list[dict[str, Any]], *, network: bool) -> None:
     os.chdir("/")
 
 
-def _make_devices(devices: list[tuple[str, int]]) -> None:
+def open_devices() -> list[tuple[str, int]]:
+    """The devices that every program may have, by name."""
+    return [(name, _open(f"/dev/{name}")) for name in _DEVICES]
+
+
+def make_devices(devices: list[tuple[str, int]] | None = None, *, group: str = ",gid=5") -> None:
+    """Make a ``/dev`` that has these, or those of :func:`open_devices`, and terminals and shared memory of its own."""
+    devices = open_devices() if devices is None else devices
     syscalls.mount("tmpfs", "/dev", "tmpfs", syscalls.MS_NOSUID, "mode=755")
     for name, descriptor in devices:
         _write(f"/dev/{name}", b"")
         _bind_opened(descriptor, f"/dev/{name}")
     for name in ("pts", "shm"):
         os.mkdir(f"/dev/{name}", 0o755)
-    terminals = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+    terminals = "newinstance,ptmxmode=0666,mode=0620" + group
     syscalls.mount("devpts", "/dev/pts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, terminals)
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", _HIDDEN, "mode=1777")  # noqa: S108 - the job's own
     links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
     for name, target in links.items():
         os.symlink(target, f"/dev/{name}")
+
+
+def show_resolver(path: str, names: bytes) -> None:
+    """Let a job outside the tree resolve names; ``path`` is where ``/etc/resolv.conf`` leads."""
+    if path.startswith("/run/"):
+        os.makedirs(posixpath.dirname(path), exist_ok=True)
+        _write(path, names)
+    elif names and _read(path) != names:
+        own = "/run/resolv.conf"
+        _write(own, names)
+        syscalls.mount(own, path, flags=syscalls.MS_BIND)
 
 
 def _show_resolver(resolver: int) -> None:

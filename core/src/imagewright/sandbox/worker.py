@@ -13,6 +13,7 @@ import traceback
 from typing import Any, NoReturn
 
 from imagewright.errors import ImagewrightError
+from imagewright.sandbox import walls
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
@@ -33,12 +34,22 @@ def work(job: dict[str, Any], output: int, result: int, stdin: int) -> NoReturn:
         for number in _OWN_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         os.umask(0o022)
+        _confine(job)
         if "function" in job:
             call(job, result)
         os.closerange(3, 1 << 16)
         _execute(job)
     finally:
         os._exit(NOT_EXECUTABLE)
+
+
+def _confine(job: dict[str, Any]) -> None:
+    """Give up what the job's program is not to have; a function of ours may make mounts and namespaces still."""
+    program = "function" not in job
+    walls.limit_memory(job["memory"])
+    walls.filter_calls(namespaces=not program)
+    if program:
+        walls.drop_capabilities()
 
 
 def tell(result: int, data: bytes) -> None:
