@@ -45,7 +45,7 @@ def judged_ramdisk(
                 rule=one["rule"],
                 path=one["path"],
                 value=one["value"],
-                giver=f"from {one['from']}",
+                giver=one["from"],
                 writers=frozenset({one["from"], *one["asked_by"]} & names),
                 common=one["from"] not in names,
             )

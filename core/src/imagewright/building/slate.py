@@ -52,11 +52,11 @@ class Brought:
     common: bool = False
 
     def __str__(self) -> str:
-        """``/etc/machine-id names one machine (machine-id; step install/50-x of flavour x)``."""
+        """``/etc/machine-id names one machine (machine-id), from install/50-x of x``, for messages."""
         why = next(rule.why for rule in RULES if rule.name == self.rule)
         value = f": {self.value}" if self.value else ""
-        giver = f"; {self.giver}" if self.giver else ""
-        text = f"{self.path} {why}{value} ({self.rule}{giver})"
+        giver = f", from {self.giver}" if self.giver else ""
+        text = f"{self.path} {why}{value} ({self.rule}){giver}"
         # names of files may hold anything
         return text.encode(errors="backslashreplace").decode().replace("\n", "\\n")
 
@@ -208,7 +208,7 @@ def _of_tree(building: Building, topmost: Sequence[str], found: Mapping[str, Any
         rule=found["rule"],
         path=found["path"],
         value=found["value"],
-        giver=f"step {steps[0].name} of {steps[0].origin}" if steps else "",
+        giver=f"{steps[0].name} of {steps[0].origin}" if steps else "",
         writers=frozenset(step.origin.flavour for step in steps),
         common=not steps or any(_is_common(step) for step in steps),
     )
