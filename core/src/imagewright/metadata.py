@@ -160,8 +160,12 @@ def check_allows(names: Iterable[str], origin: Origin) -> None:
         try:
             known(name)
         except ValueError as error:
-            message = f"flavour `{origin.flavour}` allows `{name}`, which is no rule of the blank slate"
-            raise broken(origin, "unknown-slate-rule", message, hint=str(error)) from None
+            raise broken(
+                origin,
+                "unknown-slate-rule",
+                f"flavour `{origin.flavour}` allows `{name}`, which is no rule of the blank slate",
+                hint=str(error),
+            ) from None
 
 
 def check_parameters(parameters: tuple[Parameter, ...], origin: Origin) -> None:
