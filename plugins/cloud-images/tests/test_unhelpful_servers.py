@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
+from imagewright.testing.reliability import Recorder
 
 from .calling import IMAGE, Caller, first, refused
 from .conftest import FOLDER, NAME, Cloud, Handler
+
+
+@pytest.fixture(autouse=True)
+def counted(request: pytest.FixtureRequest, reliability: Recorder) -> Iterator[None]:
+    """Each test is a fault; one that fails is a loss."""
+    before = request.session.testsfailed
+    yield
+    failed = request.session.testsfailed > before
+    reliability.tried("faults", "an unhelpful server of cloud images", lost=int(failed))
+
 
 # -- servers that are no help
 
