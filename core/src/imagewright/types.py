@@ -289,7 +289,8 @@ class CallContext:
 
     ``target_root`` is None in phases that have no tree yet. ``cache`` is a folder that outlives the build: the caller's
     steps on the host may write there, mapped root can only read. ``facts`` holds those that the call needs, ``report``
-    takes a line for the log. ``offline``: nothing may be fetched.
+    takes a line for the log. ``offline``: nothing may be fetched. ``locked`` is the folder with the archives that a
+    lock file names and the package manager's index of them (:attr:`imagewright.drivers.ExactVersions.index`).
     """
 
     target_root: Path | None
@@ -298,6 +299,7 @@ class CallContext:
     facts: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     offline: bool = False
+    locked: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

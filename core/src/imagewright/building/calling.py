@@ -25,14 +25,19 @@ def call_in_tree(
     target: str,
     facts: Mapping[str, str],
     offline: bool,
+    locked: str = "",
 ) -> object:
-    """Call a step's function as mapped root, in a process of the sandbox; what it returns. ``target`` may be empty."""
+    """Call a step's function as mapped root, in a process of the sandbox; what it returns.
+
+    ``target`` may be empty, as may ``locked``.
+    """
     context = CallContext(
         target_root=Path(target) if target else None,
         environment=environment,
         cache=Path(cache),
         facts=facts,
         offline=offline,
+        locked=Path(locked) if locked else None,
     )
     return _find(function)(context, **arguments)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from imagewright.building.growing import TREE_PHASES
-from imagewright.building.hostcheck import source_date_epoch
 from imagewright.building.keeping import ASKED_AGAIN_AFTER, told_age
 from imagewright.building.layerkeys import LayerKeys, mapping_name
+from imagewright.building.locked import fixed_epoch
 from imagewright.building.packages import DATED
 from imagewright.building.state import EARLIEST
 from imagewright.errors import HostError
@@ -63,7 +63,7 @@ class Forecast:
         self._keys = LayerKeys(prepared, salt_of(request.cache_dir / "layers") if salted else b"")
         self._before, self._facts_before = _record(request.cache_dir / "plans" / _name(prepared))
         self._facts: dict[str, str] = {}
-        epoch = source_date_epoch(request.environment)
+        epoch = fixed_epoch(request, prepared)
         self._fixed = epoch is not None
         self._epoch = EARLIEST if epoch is None else epoch
         self._below = ""

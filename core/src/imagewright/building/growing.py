@@ -17,10 +17,11 @@ from pathlib import Path
 from imagewright.building import packages
 from imagewright.building.calling import module_of
 from imagewright.building.entering import visit_failed
-from imagewright.building.hostcheck import explain_full_disk, source_date_epoch
+from imagewright.building.hostcheck import explain_full_disk
 from imagewright.building.keeping import Keeping
 from imagewright.building.layerkeys import mapping_name
 from imagewright.building.leftovers import take_out_tools
+from imagewright.building.locked import fixed_epoch, lay_locked
 from imagewright.building.private import lay_private
 from imagewright.building.running import ask, run_in_tree
 from imagewright.building.staging import write_tree
@@ -72,7 +73,7 @@ def opened(
     _check_start(request, prepared)
     sys.path.extend(str(folder) for folder in prepared.import_path if str(folder) not in sys.path)
     work = work_parent(request)
-    epoch = source_date_epoch(request.environment)
+    epoch = fixed_epoch(request, prepared)
     calls = [step.step.action for step in prepared.plan.steps if isinstance(step.step.action, Call)]
     functions = {name for call in calls for name in (call.function, call.asks) if name}
     modules = tuple(dict.fromkeys((*_PRELOAD, *preload, *sorted(map(module_of, functions)))))
@@ -226,6 +227,7 @@ def _lay_tools(building: Building) -> None:
     layers = building.folder / "layers"
     write_tree(tree, layers / "tools", CORE)
     lay_private(building)
+    lay_locked(building)
     if not building.request.offline:
         _lay_resolver(layers / "tools")
     (layers / "empty").mkdir(mode=0o755)

@@ -29,6 +29,7 @@ NOT_IN_LAYERS = frozenset(
         "hostside.py",
         "imageroots.py",
         "keeping.py",
+        "locked.py",
         "manifest.py",
         "onhost.py",
         "ramdisk.py",

@@ -9,6 +9,7 @@ from typing import Any
 
 from imagewright import __version__
 from imagewright.building.artefacts import Artefact
+from imagewright.building.locked import lock_digest
 from imagewright.building.state import Building
 from imagewright.planning.display import plan_document, without_places
 from imagewright.types import Package
@@ -36,6 +37,7 @@ def manifest_of(
         "facts": dict(building.facts),
         "source_date_epoch": building.epoch,
         "kernel": building.kernel,
+        **lock_digest(building.lock),
         "blank_slate": dict(slate),
         "disk": dict(disk),
         "packages": [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from imagewright.building.locked import locked_binds
 from imagewright.building.staging import write_tree
 from imagewright.building.state import Building
 from imagewright.drivers import PRIVATE, PrivateRepositories
@@ -34,6 +35,6 @@ def lay_private(building: Building) -> None:
 
 
 def private_binds(building: Building) -> tuple[Bind, ...]:
-    """What shows it to a job inside the target."""
+    """What shows it to a job inside the target, and with it the archives of a lock."""
     folder = building.folder / "private"
-    return (Bind(source=folder, target=PRIVATE),) if folder.exists() else ()
+    return (*((Bind(source=folder, target=PRIVATE),) if folder.exists() else ()), *locked_binds(building))

@@ -20,6 +20,7 @@ from imagewright.building.artefacts import finished
 from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
+from imagewright.building.locked import asking, finish_lock, write_lock
 from imagewright.building.manifest import write_manifest, write_sums
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
@@ -156,8 +157,9 @@ def _shop(request: RamdiskRequest, planned: PlannedRamdisk, monitor: Monitor, lo
 
 @contextmanager
 def _opened(tree: PlannedTree, monitor: Monitor, log: Path) -> Iterator[Building]:
-    check_host(tree.request, tree.prepared, work_parent(tree.request))
-    with opened(tree.request, tree.prepared, monitor, log=log, preload=PRELOAD) as building:
+    request = asking(tree.request, tree.prepared)
+    check_host(request, tree.prepared, work_parent(request))
+    with opened(request, tree.prepared, monitor, log=log, preload=PRELOAD) as building:
         yield building
 
 
@@ -167,6 +169,7 @@ def _made(shop: _Shop) -> tuple[dict[str, Any], tuple[Package, ...]]:
     if shop.building is not None:
         grow(shop.building)
         listed = packages.installed(shop.building, shop.building.prepared.plan.steps[0])
+        finish_lock(shop.building, listed)
         shop.epoch, shop.facts = shop.building.epoch, shop.building.facts
     given_by = stage_given(shop.planned, shop.folder / "given", init_timeout=shop.request.init_timeout)
     shop.ready("given")
@@ -381,12 +384,15 @@ def _published(
         compression=shop.request.compress,
         packages=listed,
         artefacts=artefacts,
+        lock=shop.building.lock if shop.building else None,
     )
     manifest, sums = made / f"{stem}.manifest.json", made / f"{stem}.sha256"
     write_manifest(document, manifest)
     write_sums([*artefacts, finished(manifest)], sums)
     files = [*(one.path for one in artefacts), manifest, sums]
-    publish([(path, output.with_name(path.name)) for path in files], 0o666 & ~shop.umask, shop.request.image.cache_dir)
+    moves = [(path, output.with_name(path.name)) for path in files]
+    moves += write_lock(shop.building, made) if shop.building else ()
+    publish(moves, 0o666 & ~shop.umask, shop.request.image.cache_dir)
     return tuple(output.with_name(path.name) for path in files), document
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from imagewright import __version__
 from imagewright.building.artefacts import Artefact
+from imagewright.building.locked import lock_digest
+from imagewright.lockfile.lock import Lock
 from imagewright.planning.display import without_places
 from imagewright.planning.ramdisks import PlannedRamdisk, ramdisk_plan
 from imagewright.types import Package
@@ -25,6 +27,7 @@ def ramdisk_manifest(
     compression: str,
     packages: Sequence[Package],
     artefacts: Sequence[Artefact],
+    lock: Lock | None = None,
 ) -> dict[str, Any]:
     """Describe a finished ramdisk. Sizes are bytes, digests SHA-256."""
     return {
@@ -41,6 +44,7 @@ def ramdisk_manifest(
         "facts": dict(facts),
         "source_date_epoch": moment,
         "kernel": report["kernel"],
+        **lock_digest(lock),
         "blank_slate": dict(slate),
         "executables": report["executables"],
         "applets": report["applets"],

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from imagewright.building.environment import HOOKS, LIB_INSIDE, variables
+from imagewright.building.locked import locked_folder
 from imagewright.building.private import private_binds
 from imagewright.building.staging import tidy_modes, write_tree
 from imagewright.building.state import Building
@@ -74,6 +75,10 @@ def ask(building: Building, planned: PlannedStep) -> dict[str, str]:
     action = planned.step.action
     if not isinstance(action, Call) or not action.asks:
         return {}
+    lock = building.prepared.lock
+    if lock is not None and STATE in lock.bases:
+        # what the source has by now is no matter
+        return {STATE: lock.bases[STATE]}
     answer = _call(building, planned, action.asks, target="", stack=None)
     if not isinstance(answer, str):
         raise ContractError(
@@ -97,6 +102,7 @@ def _call(building: Building, planned: PlannedStep, function: str, *, target: st
         "target": target,
         "facts": needed_facts(building, planned, action),
         "offline": building.request.offline,
+        "locked": f"{WORK}/{folder.name}" if (folder := locked_folder(building)) else "",
     }
     job = PythonJob(
         function="imagewright.building.calling:call_in_tree",

@@ -65,6 +65,7 @@ def image_key(request: Request, prepared: Prepared, top: str) -> str | None:
         [fingerprint_of(f"{module}:") for module in others],
         programs,
         plan.digest,
+        prepared.lock.digest if prepared.lock else "",
         [prepared.context.image_name, request.output.name, sorted(request.types), request.arch],
         [request.image_size, request.root_label, request.fs_type],
         top,

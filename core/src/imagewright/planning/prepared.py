@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagewright.drivers import PackageManager
+from imagewright.lockfile.lock import Lock
 from imagewright.plan import Plan
 from imagewright.planning.parameters import Secret
 from imagewright.planning.repositories import GivenRepository
@@ -20,7 +21,8 @@ class Prepared:
     ``context`` has no parameters; ``environment`` is what every script gets (:func:`environment_for` adds the rest).
     An operating system without a package manager has one called ``none``, and its plan has no steps in ``packages``.
     ``wanted`` says for each package who asked for it (``-p`` for the user). ``import_path`` holds the folders of a
-    search path that must be importable for the plan's calls.
+    search path that must be importable for the plan's calls. ``lock`` is the lock that the build obeys; ``locked_now``,
+    if the request names a lock file, is as much of this build's own lock as is known before the work.
     """
 
     plan: Plan
@@ -31,6 +33,8 @@ class Prepared:
     wanted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     import_path: tuple[Path, ...] = ()
     repositories: tuple[GivenRepository, ...] = ()
+    lock: Lock | None = None
+    locked_now: Lock | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from imagewright.plan import CORE, ChosenFlavour, Plan
 from imagewright.planning.coresteps import first_boot_steps, package_steps
 from imagewright.planning.hooktrees import hook_tree
 from imagewright.planning.keys import planned
+from imagewright.planning.locking import bound, check_lock, lock_of, locked_now
 from imagewright.planning.nopackages import NoPackages, no_packages
 from imagewright.planning.ordering import Given, ordered
 from imagewright.planning.parameters import values_of
@@ -39,11 +40,15 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     selection = select(request)
     values = values_of(selection.flavours, request.settings, request.environment)
     context = context_of(request, selection)
+    lock = lock_of(request)
+    now = locked_now(context, selection.flavours) if request.lock else None
+    if now is not None and not request.ramdisk:
+        check_lock(lock, now, request.lock)
     contexts = {loaded.name: replace(context, parameters=values[loaded.name]) for loaded in selection.flavours}
     panel = Panel(selection.flavours)
     collected, by_flavour = collect(panel, selection.flavours, contexts, request.skips)
     repositories = given_repositories(request.repositories, panel, selection.flavours, contexts)
-    manager = _manager(panel, selection, contexts, repositories)
+    manager = bound(_manager(panel, selection, contexts, repositories), lock, request)
     wanted = wanted_packages(selection.flavours, collected.steps[Phase.PACKAGES], request.packages)
     has_manager = not isinstance(manager, NoPackages)
     if wanted and not has_manager:
@@ -95,6 +100,8 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
         wanted=wanted,
         import_path=tuple(trees),
         repositories=repositories,
+        lock=lock,
+        locked_now=now,
     )
 
 

@@ -11,11 +11,12 @@ from imagewright import hosttools
 from imagewright.asking import Panel
 from imagewright.discovery import Loaded
 from imagewright.entrypoints import survey
-from imagewright.errors import PlanError
+from imagewright.errors import PlanError, UsageError
 from imagewright.metadata import broken
 from imagewright.plan import ChosenFlavour, digest_of
 from imagewright.planning.display import plan_document
 from imagewright.planning.keys import masked
+from imagewright.planning.locking import check_lock, locked_now
 from imagewright.planning.parameters import Secret, values_of
 from imagewright.planning.prepared import Prepared
 from imagewright.planning.preparing import context_of, prepare, wanted_packages
@@ -125,6 +126,8 @@ def plan_ramdisk(request: RamdiskRequest) -> PlannedRamdisk:
         tree = _tree(image, system, release, packages, names)
     if request.kernel_flavour and request.kernel_flavour != system:
         kernel_tree = _tree(image, request.kernel_flavour, "", {}, names)
+    if image.lock is not None:
+        tree = _locked(image, tree, kernel_tree, context, selection)
     return PlannedRamdisk(
         name=image.output.name,
         flavours=tuple(_chosen(loaded, selection, values) for loaded in selection.flavours),
@@ -247,6 +250,29 @@ def _tree(
     prepared = prepare(wanted)
     steps = tuple(step for step in prepared.plan.steps if step.phase in TREE_PHASES)
     return PlannedTree(request=wanted, prepared=replace(prepared, plan=replace(prepared.plan, steps=steps)))
+
+
+def _locked(
+    request: Request,
+    tree: PlannedTree | None,
+    kernel_tree: PlannedTree | None,
+    context: BuildContext,
+    selection: Selection,
+) -> PlannedTree:
+    """The tree with the ramdisk's own flavours in its lock. Raises UsageError where there is no one tree to lock."""
+    if tree is None or kernel_tree is not None or tree.prepared.locked_now is None:
+        raise UsageError(
+            "nothing-to-lock",
+            f"`--lock {request.lock}` needs a ramdisk that is made from one root tree",
+            cause="this one takes its kernel from another tree" if tree else "this one is of this machine's own files",
+            hint="leave out --lock, or take executables and kernel from one operating system",
+            option="lock",
+        )
+    now = tree.prepared.locked_now
+    own = locked_now(context, selection.flavours)
+    now = replace(now, flavours={**own.flavours, **now.flavours})
+    check_lock(tree.prepared.lock, now, request.lock)
+    return replace(tree, prepared=replace(tree.prepared, locked_now=now))
 
 
 def _chosen(loaded: Loaded, selection: Selection, values: Mapping[str, Mapping[str, Plain]]) -> ChosenFlavour:

@@ -78,9 +78,13 @@ TOYPM = "/usr/bin/toypm"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToyPackageManager:
-    """Drives ``toypm``; ``mirror`` is an http address or empty for the repository that lies in the build files."""
+    """Drives ``toypm``; ``mirror`` is an http address or empty for the repository that lies in the build files.
+
+    ``bound`` are the packages of a lock: their versions count, whatever the repository's index says.
+    """
 
     mirror: str = ""
+    bound: tuple[Package, ...] = ()
 
     @property
     def name(self) -> str:
@@ -99,6 +103,9 @@ class ToyPackageManager:
             Entry(path="etc/toypm.conf", content=settings.encode()),
             Entry(path=TOYPM.lstrip("/"), mode=0o755, content=script),
         ]
+        if self.bound:
+            lines = "".join(f"{one.name} {one.version} {one.digest}\n" for one in self.bound)
+            entries.append(Entry(path="etc/toypm.lock", content=lines.encode()))
         if not self.mirror:
             for name, content in repository().items():
                 entries.append(Entry(path=f"usr/lib/toypm/repository/{name}", content=content))
@@ -137,6 +144,23 @@ class ToyPackageManager:
     def moment(self) -> Command:
         """Print the date of the index."""
         return Command(argv=(TOYPM, "moment"))
+
+    @property
+    def index(self) -> str:
+        """None: archives come from the package cache."""
+        return ""
+
+    def bound_to(self, packages: Sequence[Package]) -> ToyPackageManager:
+        """The same with these versions."""
+        return replace(self, bound=tuple(packages))
+
+    def archive_name(self, package: Package) -> str:
+        """NAME_VERSION.tar."""
+        return f"{package.name}_{package.version}.tar"
+
+    def provenance(self, packages: Sequence[Package]) -> Command:
+        """What the index says of them."""
+        return Command(argv=(TOYPM, "resolve", *(one.name for one in packages)))
 
 
 class Toy(Flavour):
