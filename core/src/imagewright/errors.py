@@ -4,6 +4,7 @@
 
     ImagewrightError              exit 1
     ├── StepFailed                exit 1   a step of a build ended badly
+    ├── VerificationFailed        exit 1   a file is not the one that somebody trusted signed
     ├── UsageError                exit 2   an option, a variable or a settings file is wrong
     ├── PlanError                 exit 3   what was asked for cannot be planned
     ├── HostError                 exit 4   the host lacks a tool, a right or space
@@ -63,6 +64,10 @@ class ImagewrightError(Exception):
 
 class StepFailed(ImagewrightError):
     """A step of a build ended badly."""
+
+
+class VerificationFailed(ImagewrightError):
+    """A file is not the one that somebody trusted signed."""
 
 
 class UsageError(ImagewrightError):

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagewright.building import packages, slate
-from imagewright.building.artefacts import finished
+from imagewright.building import beside, packages, slate
+from imagewright.building.beside import remove_stale, write_beside
 from imagewright.building.forecast import remember_plan
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
 from imagewright.building.identifiers import identifiers_known
-from imagewright.building.locked import asking, finish_lock, write_lock, writes_lock
-from imagewright.building.manifest import manifest_of, write_manifest, write_sums
+from imagewright.building.manifest import manifest_of
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.running import run_on_disk
 from imagewright.building.state import Building
@@ -36,7 +35,7 @@ from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
 from imagewright.types import Phase, Script
 
-PRELOAD = ("imagewright.disk.assembly", "imagewright.disk.archive", *slate.PRELOAD)
+PRELOAD = ("imagewright.disk.assembly", "imagewright.disk.archive", *slate.PRELOAD, *beside.PRELOAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,6 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     prepared = prepare(request)
     source_date_epoch(request.environment)
     undo_killed(request.cache_dir)
-    request = asking(request, prepared)
     check_host(request, prepared, work_parent(request))
     if paths := again(request, prepared, monitor, log=log):
         result = _as_before(paths, begun)
@@ -95,11 +93,10 @@ def _build(building: Building, begun: float) -> BuildResult:
     found = slate.checked(building)
     version, opened_up = _name(building)
     listed = packages.installed(building, plan.steps[0])
-    finish_lock(building, listed)
     disk, size = _lay_disk(building, bounds)
     result = _write_artefacts(building, version=version, size=size, found=found, disk=disk, listed=listed, begun=begun)
     # what was warned of is to be warned of again
-    if key and not opened_up and not writes_lock(building.request, building.prepared):
+    if key and not opened_up:
         keep_image(building.request.cache_dir, key, result.paths)
     return result
 
@@ -235,14 +232,12 @@ def _write_artefacts(
     document = manifest_of(
         building, version=version, size=size, slate=found, disk=disk, packages=listed, artefacts=artefacts
     )
-    manifest = folder / f"{output.name}.manifest.json"
-    write_manifest(document, manifest)
-    sums = folder / f"{output.name}.sha256"
-    write_sums([*artefacts, finished(manifest)], sums)
-    files = [*(one.path for one in artefacts), manifest, sums]
+    files = write_beside(
+        building.request.beside, folder, output.name, manifest=document, artefacts=artefacts, building=building
+    )
     moves = [(path, output.with_name(path.name)) for path in files]
-    moves += write_lock(building, folder)
     publish(moves, 0o666 & ~building.umask, building.request.cache_dir)
+    remove_stale(files, output, output.name)
     return BuildResult(
         paths=tuple(output.with_name(path.name) for path in files),
         manifest=document,

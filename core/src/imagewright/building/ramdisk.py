@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imagewright.building import packages
+from imagewright.building import beside, packages
 from imagewright.building.artefacts import finished
+from imagewright.building.beside import remove_stale, write_beside
 from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
-from imagewright.building.locked import asking, finish_lock, write_lock
-from imagewright.building.manifest import write_manifest, write_sums
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
 from imagewright.building.ramdiskslate import judged_ramdisk, ramdisk_marks
@@ -44,7 +43,7 @@ from imagewright.request import RamdiskRequest
 from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
 from imagewright.types import Package
 
-PRELOAD = ("imagewright.ramdisk.making", "imagewright.ramdisk.staging", "zstandard")
+PRELOAD = ("imagewright.ramdisk.making", "imagewright.ramdisk.staging", "zstandard", *beside.PRELOAD)
 
 TREE = "tree"
 """What the manifest calls the root tree."""
@@ -74,7 +73,9 @@ def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> Ra
     output = request.image.output
     undo_killed(request.image.cache_dir)
     check_writable(output, ("",))
-    check_writable(output.with_name(_stem(output)), (".kernel", ".manifest.json", ".sha256"))
+    request.image.beside.check()
+    suffixes = (".kernel", ".manifest.json", ".sha256", *request.image.beside.suffixes)
+    check_writable(output.with_name(_stem(output)), suffixes)
     with _shop(request, planned, monitor, log) as shop:
         phases = phase_counts(planned.tree.prepared) if planned.tree else []
         monitor.handle(BuildStarted(image=planned.name, phases=(*phases, ("ramdisk", 1)), log=log))
@@ -157,9 +158,8 @@ def _shop(request: RamdiskRequest, planned: PlannedRamdisk, monitor: Monitor, lo
 
 @contextmanager
 def _opened(tree: PlannedTree, monitor: Monitor, log: Path) -> Iterator[Building]:
-    request = asking(tree.request, tree.prepared)
-    check_host(request, tree.prepared, work_parent(request))
-    with opened(request, tree.prepared, monitor, log=log, preload=PRELOAD) as building:
+    check_host(tree.request, tree.prepared, work_parent(tree.request))
+    with opened(tree.request, tree.prepared, monitor, log=log, preload=PRELOAD) as building:
         yield building
 
 
@@ -169,7 +169,6 @@ def _made(shop: _Shop) -> tuple[dict[str, Any], tuple[Package, ...]]:
     if shop.building is not None:
         grow(shop.building)
         listed = packages.installed(shop.building, shop.building.prepared.plan.steps[0])
-        finish_lock(shop.building, listed)
         shop.epoch, shop.facts = shop.building.epoch, shop.building.facts
     given_by = stage_given(shop.planned, shop.folder / "given", init_timeout=shop.request.init_timeout)
     shop.ready("given")
@@ -384,15 +383,12 @@ def _published(
         compression=shop.request.compress,
         packages=listed,
         artefacts=artefacts,
-        lock=shop.building.lock if shop.building else None,
     )
-    manifest, sums = made / f"{stem}.manifest.json", made / f"{stem}.sha256"
-    write_manifest(document, manifest)
-    write_sums([*artefacts, finished(manifest)], sums)
-    files = [*(one.path for one in artefacts), manifest, sums]
-    moves = [(path, output.with_name(path.name)) for path in files]
-    moves += write_lock(shop.building, made) if shop.building else ()
-    publish(moves, 0o666 & ~shop.umask, shop.request.image.cache_dir)
+    files = write_beside(
+        shop.request.image.beside, made, stem, manifest=document, artefacts=artefacts, building=shop.building
+    )
+    publish([(path, output.with_name(path.name)) for path in files], 0o666 & ~shop.umask, shop.request.image.cache_dir)
+    remove_stale(files, output, stem)
     return tuple(output.with_name(path.name) for path in files), document
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.building.artefacts import copied
+from imagewright.building.beside import remove_stale
 from imagewright.building.forecast import Forecast
 from imagewright.building.growing import TREE_PHASES
 from imagewright.building.hostcheck import programs_needed
@@ -61,13 +62,13 @@ def image_key(request: Request, prepared: Prepared, top: str) -> str | None:
         "image",
         1,
         core_digest("imagewright.building", "imagewright.sandbox", "imagewright.disk", "imagewright.outputs"),
+        core_digest("imagewright.supplychain"),
         slate_key(request, prepared),
         [fingerprint_of(f"{module}:") for module in others],
         programs,
         plan.digest,
-        prepared.lock.digest if prepared.lock else "",
         [prepared.context.image_name, request.output.name, sorted(request.types), request.arch],
-        [request.image_size, request.root_label, request.fs_type],
+        [request.image_size, request.root_label, request.fs_type, *request.beside.key()],
         top,
     )
 
@@ -113,6 +114,7 @@ def again(request: Request, prepared: Prepared, monitor: Monitor, *, log: Path) 
             os.utime(folder / _NOTE)
     finally:
         os.close(held)
+    remove_stale((Path(name) for name in names), request.output, request.output.name)
     tell_of_age(monitor, foretold.oldest)
     return tuple(request.output.with_name(name) for name in names)
 

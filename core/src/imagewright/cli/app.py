@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
-from typer.main import get_command
-
 from imagewright.cli.optionsets import (
     BOOT,
     BOOT_SERVER,
@@ -23,9 +21,11 @@ from imagewright.cli.optionsets import (
     FLAVOUR_SEARCH,
     NEW_FLAVOUR,
     SHELL,
+    VERIFY_SIGNATURE,
 )
 from imagewright.cli.programs import PROGRAMS, Program
 from imagewright.cli.signatures import HELP_NAMES, Command, RunningCommand, argument, command
+from typer.main import get_command
 
 _BODIES = "imagewright.cli.commands"
 
@@ -166,6 +166,14 @@ def imagewright() -> Any:
             ],
             help="Say what differs between two images or manifests. Exits with 0 if nothing does, with 1 if something "
             "does, with 2 if there was trouble.",
+        )
+    )
+    app.command("verify-signature", cls=Command, context_settings=HELP_NAMES)(
+        command(
+            f"{_BODIES}.verify_signature:run",
+            VERIFY_SIGNATURE,
+            arguments=[argument("file", "FILE", "Sums, with all files that they list; or one of these files alone.")],
+            help="Check that an image is the one that somebody you trust signed, and its provenance statement too.",
         )
     )
     app.add_typer(_flavours(), name="flavours")

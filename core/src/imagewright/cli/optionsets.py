@@ -37,7 +37,10 @@ BUILD = chosen(
     "repository",
     "repository-key",
     "repository-login",
-    "lock",
+    "sbom",
+    "provenance",
+    "sign-key",
+    "sign-gpg",
     "offline",
     "no-cache",
     "refresh",
@@ -99,6 +102,9 @@ SHELL = (
 )
 """The options of ``imagewright shell``: those of the build whose tree it enters."""
 
+VERIFY_SIGNATURE = (*chosen("verify-key"), *DISPLAY)
+"""The options of ``imagewright verify-signature``."""
+
 CACHE_LIST = (*chosen("cache-dir"), *DISPLAY)
 """The options of ``imagewright cache list`` and ``verify``."""
 
@@ -146,6 +152,7 @@ COMMANDS: Mapping[str, Sequence[Setting]] = {
     "imagewright flavours new": NEW_FLAVOUR,
     "imagewright flavours": (*FLAVOUR_SEARCH, *DISPLAY),
     "imagewright shell": SHELL,
+    "imagewright verify-signature": VERIFY_SIGNATURE,
     "ramdisk-image-create": RAMDISK_IMAGE,
 }
 """The options of each command, by its name."""

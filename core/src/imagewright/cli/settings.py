@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imagewright.cli import boot_server_settings as boot_server
-from imagewright.cli import cache_settings, kinds, ramdisk_settings
+from imagewright.cli import cache_settings, kinds, ramdisk_settings, supplychain_settings
 from imagewright.cli.kinds import Kind
 from imagewright.cli.setting import Setting as Setting
 from imagewright.cli.setting import switch as _switch
@@ -213,15 +213,6 @@ _ALL = (
         metavar="FILE",
         group="Sources",
     ),
-    Setting(
-        name="lock",
-        help="File of exact versions: obeyed if it is there, written if it is not; --refresh renews it.",
-        convert=kinds.output,
-        of_path=True,
-        metavar="FILE",
-        shown="versions as the archives have them",
-        group="Sources",
-    ),
     _switch("offline", "Use the caches only; the build gets no network.", group="Sources"),
     Setting(
         name="cache-dir",
@@ -368,6 +359,7 @@ _ALL = (
     *cache_settings.OPTIONS,
     *boot_server.OPTIONS,
     *ramdisk_settings.OPTIONS,
+    *supplychain_settings.OPTIONS,
 )
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}

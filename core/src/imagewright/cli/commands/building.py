@@ -15,6 +15,8 @@ from imagewright.cli.render.choose import Monitors, display
 from imagewright.cli.repositories import repositories_of
 from imagewright.errors import ImagewrightError
 from imagewright.events import Monitor
+from imagewright.supplychain.request import Beside
+from imagewright.supplychain.signing import Signers
 
 _Result = TypeVar("_Result")
 
@@ -55,10 +57,18 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
         "offline": values["offline"],
         "no_cache": values["no-cache"],
         "refresh": values["refresh"],
-        "lock": values["lock"].absolute() if values["lock"] else None,
         "start_from": values["from"],
         "shell_on_failure": values["shell-on-failure"],
         "trace": values["trace"],
+        "beside": Beside(
+            bill=values["sbom"],
+            provenance=values["provenance"],
+            signers=Signers(
+                file=values["sign-key"].absolute() if values["sign-key"] else None,
+                gpg=values["sign-gpg"],
+                environment=invocation.environment,
+            ),
+        ),
         "environment": invocation.environment,
     }
 

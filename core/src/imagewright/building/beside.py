@@ -1,0 +1,59 @@
+"""What lies beside an image or a ramdisk: manifest, bill of materials, statement, sums and signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from imagewright.building.artefacts import Artefact, finished, sha256_of
+from imagewright.building.manifest import write_manifest, write_sums
+from imagewright.building.state import Building
+from imagewright.sandbox.jobs import TARGET, PythonJob
+from imagewright.supplychain.attesting import LOOK, attest, sign
+from imagewright.supplychain.request import OPTIONAL, Beside
+
+PRELOAD = ("imagewright.supplychain.looking",)
+
+
+def write_beside(
+    beside: Beside,
+    folder: Path,
+    stem: str,
+    *,
+    manifest: Mapping[str, Any],
+    artefacts: Sequence[Artefact],
+    building: Building | None,
+) -> list[Path]:
+    """Write all of it into ``folder``, where the artefacts lie; their paths with those of the artefacts, first these.
+
+    ``building`` holds the root tree, if there is one. Raises UsageError, HostError.
+    """
+
+    def look(packages: list[str]) -> Mapping[str, Any]:
+        if building is None:
+            return {}
+        job = PythonJob(
+            function=LOOK,
+            arguments={"target": TARGET, "packages": packages},
+            stack=building.stack(tools=False),
+            network=False,
+        )
+        found = building.sandbox.call(job, building.output)
+        return found if isinstance(found, dict) else {}
+
+    path, sums = folder / f"{stem}.manifest.json", folder / f"{stem}.sha256"
+    write_manifest(manifest, path)
+    others = [path, *attest(beside, folder, stem, manifest, look, sha256_of)]
+    write_sums([*artefacts, *map(finished, others)], sums)
+    return [*(one.path for one in artefacts), *others, sums, *sign(beside.signers, sums)]
+
+
+def remove_stale(written: Iterable[Path], output: Path, stem: str) -> None:
+    """Remove what an earlier build left beside an image that has been replaced, and this one did not write."""
+    kept = {path.name for path in written}
+    for suffix in OPTIONAL:
+        if f"{stem}{suffix}" not in kept:
+            with suppress(OSError):
+                output.with_name(f"{stem}{suffix}").unlink()
