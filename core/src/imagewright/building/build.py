@@ -23,6 +23,7 @@ from imagewright.building.running import run_on_disk
 from imagewright.building.state import Building
 from imagewright.building.unchanged import again, image_key, keep_image
 from imagewright.building.writing import write_artefacts
+from imagewright.building.workfolder import clear_abandoned
 from imagewright.discovery import load_output
 from imagewright.disk.assembly import layout_json
 from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
@@ -57,6 +58,8 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     prepared = prepare(request)
     source_date_epoch(request.environment)
     undo_killed(request.cache_dir)
+    with suppress(OSError):  # where nothing has changed, no work folder is opened that would do it
+        clear_abandoned(work_parent(request))
     check_host(request, prepared, work_parent(request))
     if paths := again(request, prepared, monitor, log=log):
         result = _as_before(paths, begun)

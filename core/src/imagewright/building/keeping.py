@@ -251,7 +251,9 @@ def tell_of_age(monitor: Monitor, oldest: float) -> None:
 
 
 def told_age(seconds: float) -> str:
-    """An age in words."""
+    """An age in words; an answer from the future has one without end."""
+    if seconds == float("inf"):
+        return "an unknown time"
     minutes = int(seconds) // 60
     if minutes < 2:
         return "a minute"

@@ -27,6 +27,9 @@ from imagewright.sandbox.limits import Limits
 from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mapping
 from imagewright.sandbox.terminal import Line, Terminal
 
+_NO_MEMORY = ("MemoryError", "Cannot allocate memory", "cannot allocate memory", "failed to map segment")
+"""What Python and the loader of libraries say where there is no memory."""
+
 _DOCTOR = "imagewright doctor says what is wrong and what mends it"
 
 
@@ -118,6 +121,13 @@ class Sandbox:
             os.close(builder)
         answer = self._answer()
         if "module" in answer:
+            if any(words in answer["error"] for words in _NO_MEMORY):
+                raise HostError(
+                    "no-memory",
+                    "there is not enough memory for the sandbox",
+                    cause=f"{answer['module']} does not load: {answer['error']}",
+                    hint="end other programs, raise the limit, or build where there is more",
+                )
             raise ContractError(
                 "module-not-loaded", f"the module {answer['module']} does not load", cause=answer["error"]
             )
