@@ -44,10 +44,11 @@ class Request:
     offline: bool = False
     no_cache: bool = False  # no kept layers; what was fetched is used still
     refresh: bool = False  # ask the world again, however young its answer is
+    lock: Path | None = None  # a lock file: obeyed if it is there, written if it is not or if the world is asked again
     start_from: str = ""  # a phase, or PHASE/NN-name: from there on everything runs
+    shell_on_failure: bool = False  # at a terminal, a shell in the root tree where a step failed
     trace: bool = False
     beside: Beside = field(default_factory=Beside)  # bill of materials, statement, signatures
-    shell_on_failure: bool = False  # at a terminal, a shell in the root tree where a step failed
     ramdisk: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)  # the caller's, for parameters and proxies
 

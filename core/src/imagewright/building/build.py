@@ -17,6 +17,7 @@ from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
 from imagewright.building.hostside import extra_data, size_bounds
 from imagewright.building.identifiers import identifiers_known
+from imagewright.building.locked import asking, finish_lock, write_lock, writes_lock
 from imagewright.building.manifest import manifest_of
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.running import run_on_disk
@@ -60,6 +61,7 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     undo_killed(request.cache_dir)
     with suppress(OSError):  # where nothing has changed, no work folder is opened that would do it
         clear_abandoned(work_parent(request))
+    request = asking(request, prepared)
     check_host(request, prepared, work_parent(request))
     if paths := again(request, prepared, monitor, log=log):
         result = _as_before(paths, begun)
@@ -96,10 +98,11 @@ def _build(building: Building, begun: float) -> BuildResult:
     found = slate.checked(building)
     version, opened_up = _name(building)
     listed = packages.installed(building, plan.steps[0])
+    finish_lock(building, listed)
     disk, size = _lay_disk(building, bounds)
     result = _write_artefacts(building, version=version, size=size, found=found, disk=disk, listed=listed, begun=begun)
     # what was warned of is to be warned of again
-    if key and not opened_up:
+    if key and not opened_up and not writes_lock(building.request, building.prepared):
         keep_image(building.request.cache_dir, key, result.paths)
     return result
 
@@ -239,6 +242,7 @@ def _write_artefacts(
         building.request.beside, folder, output.name, manifest=document, artefacts=artefacts, building=building
     )
     moves = [(path, output.with_name(path.name)) for path in files]
+    moves += write_lock(building, folder)
     publish(moves, 0o666 & ~building.umask, building.request.cache_dir)
     remove_stale(files, output, output.name)
     return BuildResult(

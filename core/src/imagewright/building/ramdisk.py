@@ -21,6 +21,7 @@ from imagewright.building.beside import remove_stale, write_beside
 from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
+from imagewright.building.locked import asking, finish_lock, write_lock
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
 from imagewright.building.ramdiskslate import judged_ramdisk, ramdisk_marks
@@ -158,8 +159,9 @@ def _shop(request: RamdiskRequest, planned: PlannedRamdisk, monitor: Monitor, lo
 
 @contextmanager
 def _opened(tree: PlannedTree, monitor: Monitor, log: Path) -> Iterator[Building]:
-    check_host(tree.request, tree.prepared, work_parent(tree.request))
-    with opened(tree.request, tree.prepared, monitor, log=log, preload=PRELOAD) as building:
+    request = asking(tree.request, tree.prepared)
+    check_host(request, tree.prepared, work_parent(request))
+    with opened(request, tree.prepared, monitor, log=log, preload=PRELOAD) as building:
         yield building
 
 
@@ -169,6 +171,7 @@ def _made(shop: _Shop) -> tuple[dict[str, Any], tuple[Package, ...]]:
     if shop.building is not None:
         grow(shop.building)
         listed = packages.installed(shop.building, shop.building.prepared.plan.steps[0])
+        finish_lock(shop.building, listed)
         shop.epoch, shop.facts = shop.building.epoch, shop.building.facts
     given_by = stage_given(shop.planned, shop.folder / "given", init_timeout=shop.request.init_timeout)
     shop.ready("given")
@@ -383,11 +386,14 @@ def _published(
         compression=shop.request.compress,
         packages=listed,
         artefacts=artefacts,
+        lock=shop.building.lock if shop.building else None,
     )
     files = write_beside(
         shop.request.image.beside, made, stem, manifest=document, artefacts=artefacts, building=shop.building
     )
-    publish([(path, output.with_name(path.name)) for path in files], 0o666 & ~shop.umask, shop.request.image.cache_dir)
+    moves = [(path, output.with_name(path.name)) for path in files]
+    moves += write_lock(shop.building, made) if shop.building else ()
+    publish(moves, 0o666 & ~shop.umask, shop.request.image.cache_dir)
     remove_stale(files, output, stem)
     return tuple(output.with_name(path.name) for path in files), document
 

@@ -67,6 +67,7 @@ def image_key(request: Request, prepared: Prepared, top: str) -> str | None:
         [fingerprint_of(f"{module}:") for module in others],
         programs,
         plan.digest,
+        prepared.lock.digest if prepared.lock else "",
         [prepared.context.image_name, request.output.name, sorted(request.types), request.arch],
         [request.image_size, request.root_label, request.fs_type, *request.beside.key()],
         top,
@@ -106,9 +107,12 @@ def again(request: Request, prepared: Prepared, monitor: Monitor, *, log: Path) 
         os.umask(umask)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".copy-") as passing:
             files = []
+            # between filesystems a rename is a copy anyhow, and one is enough
+            moved = os.stat(passing).st_dev == os.stat(request.output.parent).st_dev
             for name in names:
-                copied(folder / name, Path(passing, name))
-                files.append((Path(passing, name), request.output.with_name(name)))
+                if moved:
+                    copied(folder / name, Path(passing, name))
+                files.append((Path(passing, name) if moved else folder / name, request.output.with_name(name)))
             publish(files, 0o666 & ~umask, request.cache_dir)
         with suppress(OSError):
             os.utime(folder / _NOTE)

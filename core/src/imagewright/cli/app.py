@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
+
 from imagewright.cli.optionsets import (
     BOOT,
     BOOT_SERVER,
@@ -25,7 +27,6 @@ from imagewright.cli.optionsets import (
 )
 from imagewright.cli.programs import PROGRAMS, Program
 from imagewright.cli.signatures import HELP_NAMES, Command, RunningCommand, argument, command
-from typer.main import get_command
 
 _BODIES = "imagewright.cli.commands"
 

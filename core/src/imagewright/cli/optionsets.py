@@ -37,6 +37,7 @@ BUILD = chosen(
     "repository",
     "repository-key",
     "repository-login",
+    "lock",
     "sbom",
     "provenance",
     "sign-key",

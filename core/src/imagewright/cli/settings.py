@@ -213,6 +213,15 @@ _ALL = (
         metavar="FILE",
         group="Sources",
     ),
+    Setting(
+        name="lock",
+        help="File of exact versions: obeyed if it is there, written if it is not; --refresh renews it.",
+        convert=kinds.output,
+        of_path=True,
+        metavar="FILE",
+        shown="versions as the archives have them",
+        group="Sources",
+    ),
     _switch("offline", "Use the caches only; the build gets no network.", group="Sources"),
     Setting(
         name="cache-dir",

@@ -57,6 +57,7 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
         "offline": values["offline"],
         "no_cache": values["no-cache"],
         "refresh": values["refresh"],
+        "lock": values["lock"].absolute() if values["lock"] else None,
         "start_from": values["from"],
         "shell_on_failure": values["shell-on-failure"],
         "trace": values["trace"],
