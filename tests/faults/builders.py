@@ -8,7 +8,8 @@ run as a program: ``builders.py DESCRIPTOR``, with a socket over which orders an
 
 - ``signal``, ``at`` and ``number``: the signal comes before the so-manieth ``call`` that changes a file, or behind the
   so-manieth ``event`` of the build; ``again``: once more, so many calls later;
-- ``mounts``: a view of the files of its own, in which a place is a small filesystem or cannot be written;
+- ``mounts``: a view of the files of its own, in which a ``place`` is a filesystem of a ``size``, which may be
+  ``stacked`` and takes no layers then, or cannot be written;
 - ``memory`` and ``whose``: a limit of the address space, of the ``builder`` or of its ``children``;
 - ``behind`` an event of the build: ``clock``, the seconds by which the time jumps, or ``gone``, a folder that vanishes;
 - ``terminal``: the streams are a terminal of its own, which ``hang up`` takes away;
@@ -32,7 +33,6 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -131,8 +131,11 @@ def see_own_mounts(mounts: list[dict[str, Any]]) -> None:
         place = one["place"]
         if "size" in one:
             mount("tmpfs", place, "tmpfs", 0, f"size={one['size']},mode=755")
-            for path in one.get("with", ()):  # what was there before
-                subprocess.run(["cp", "-a", path, place], check=True)
+            if one.get("stacked"):  # no overlay takes such a place as its upper layer
+                for name in ("lower", "upper", "work"):
+                    os.mkdir(f"{place}/{name}")
+                options = ",".join(f"{name}dir={place}/{name}" for name in ("lower", "upper", "work"))
+                mount("overlay", place, "overlay", 0, options)
         else:
             mount(place, place, None, MS_BIND, None)
             mount("none", place, None, MS_REMOUNT | MS_BIND | MS_RDONLY, None)

@@ -21,12 +21,10 @@ pytestmark = [
 ]
 
 SIZES = {
-    # from what takes nothing to what takes nearly all
     "cache": [4096 * 2, 65536, *(round(MIB * step / 4) for step in range(1, 36, 2))],
-    "work": [66 * MIB, *(70 * MIB + 2 * MIB * step for step in range(6))],
     "output": [4096, 65536, *(round(MIB * step / 4) for step in range(1, 10))],
 }
-"""Bytes of filesystems; a build checks before it starts that the work folder has 64 MiB."""
+"""Bytes of filesystems, from what takes nothing to what takes nearly all."""
 
 HOG = "dd if=/dev/zero of=/hog bs=1M count={} 2>/dev/null || exit 1\nrm /hog\n"
 
@@ -35,9 +33,8 @@ HOG = "dd if=/dev/zero of=/hog bs=1M count={} 2>/dev/null || exit 1\nrm /hog\n"
 def test_a_place_that_is_full_at_any_size(bench: Bench, where: str) -> None:
     place = getattr(bench.kit, where)
     for size in SIZES[where]:
-        done = bench.strike(
-            f"{where} full", mounts=[{"place": str(place), "size": size}], in_view=True, statuses=(1, 4)
-        )
+        small = [{"place": str(place), "size": size}]
+        done = bench.strike(f"{where} full", mounts=small, in_view=where == "output", statuses=(1, 4))
         if where == "output" and done.status:
             assert "No space left" in done.stderr or "no space left" in done.stderr, done.stderr
 
@@ -57,7 +54,7 @@ def test_a_work_folder_that_is_full_at_any_size(bench: Bench) -> None:
     # the room is taken by what lies there already, so that the check before the work still holds
     kit = bench.kit
     for left in [step * MIB // 4 for step in range(16)]:
-        kit.flavour("eater", {"pre-install.d/10-eat": EATER.format(left=left)})
+        kit.flavour("eater", {"pre-install.d/10-eat": EATER.format(left=left), "cleanup.d/10-eaten": EATEN})
         bench.strike(
             "work folder nearly full", "eater", mounts=[{"place": str(kit.work), "size": 70 * MIB}], statuses=(1, 4)
         )
@@ -71,6 +68,10 @@ dd if=/dev/zero of=/var/eaten/all bs=64k 2>/dev/null || true
 truncate -s -{left} /var/eaten/all
 """
 
+EATEN = """#!/bin/sh
+rm -r "$TARGET_ROOT/var/eaten"
+"""
+
 
 @pytest.mark.parametrize("where", ["cache", "work", "output"])
 @pytest.mark.parametrize("unchanged", [False, True], ids=["a build", "nothing to do"])
@@ -82,6 +83,18 @@ def test_a_place_that_cannot_be_written(bench: Bench, where: str, unchanged: boo
     if done.status:
         assert str(place) in done.stderr
         assert "hint: " in done.stderr
+
+
+@pytest.mark.parametrize("where", ["cache", "work", "output"])
+def test_a_place_that_takes_no_layers(bench: Bench, where: str) -> None:
+    place = [{"place": str(getattr(bench.kit, where)), "size": 256 * MIB, "stacked": True}]
+    done = bench.strike(f"{where} takes no layers", mounts=place, in_view=where == "output", statuses=(4,))
+    if where == "work":
+        assert done.status == 4
+        assert "takes no overlay layers" in done.stderr
+        assert "--work-dir" in done.stderr
+    else:
+        assert done.status == 0, done.stderr
 
 
 @pytest.fixture

@@ -120,12 +120,15 @@ def test_a_reader_that_goes_away_in_the_middle(bench: Bench, stream: str) -> Non
             pipe = bench.kit.folder / f"pipe-{time.monotonic_ns()}"
             os.mkfifo(pipe)
             order = bench.order()
+            Path(order["stderr"]).touch()
             said = order[stream]
             order[stream] = str(pipe)
             reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
             pid = bench.begin(order)
             if stream == "stderr":
                 bench.until(lambda reader=reader: _read(reader))
+            else:
+                bench.until(lambda order=order: os.path.getsize(order["stderr"]))
             os.close(reader)
             order[stream] = said
             Path(said).touch()
