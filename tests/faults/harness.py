@@ -319,8 +319,8 @@ class Bench:
     ) -> Ended:
         """One builder with one fault, and everything that must hold afterwards.
 
-        ``statuses`` are those with which it may end beside 0; whoever ends with 0 has built the image, and whoever fails
-        has left the earlier one. With ``in_view`` the builder's output folder is one that it alone sees.
+        ``statuses`` are those with which it may end beside 0; whoever ends with 0 has built the image, and whoever
+        fails has left the earlier one. With ``in_view`` the builder's output folder is one that it alone sees.
         """
         with self.fault(kind, next_turn=next_turn):
             earlier = self.outputs()
