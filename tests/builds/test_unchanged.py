@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from imagewright.testing.kit import ImageKit
@@ -90,6 +93,36 @@ def test_where_nothing_changed_the_image_itself_is_copied(kit: ImageKit) -> None
     assert all(path.stat().st_nlink == 1 for path in second.paths)
     raw = second.path("raw").stat()
     assert raw.st_blocks * 512 < raw.st_size
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same filesystem", "another filesystem"])
+def test_files_of_every_type_are_copied_whole_with_their_holes_and_share_nothing(
+    kit: ImageKit, elsewhere: bool
+) -> None:
+    with TemporaryDirectory(dir="/dev/shm" if elsewhere else kit.folder) as name:
+        if elsewhere and os.stat(name).st_dev == os.stat(kit.cache).st_dev:
+            pytest.skip("the tests' own folder is on the filesystem of /dev/shm")
+        kit.output = Path(name)
+        built = kit.build("steps", types=("qcow2", "raw", "tar"), image_size=256 * 2**20)
+        contents = {path.name: path.read_bytes() for path in built.paths}
+        room = built.path("raw").stat().st_blocks
+        for path in built.paths:
+            path.write_bytes(b"somebody's own")
+        again = kit.build("steps", types=("qcow2", "raw", "tar"), image_size=256 * 2**20)
+        assert artefacts_cached(again)
+        assert {path.name: path.read_bytes() for path in again.paths} == contents
+        assert again.path("raw").stat().st_size == 256 * 2**20
+        assert again.path("raw").stat().st_blocks <= room + 64
+        kept = {path.stat().st_ino for path in (kit.cache / "images").rglob("*")}
+        for path in again.paths:
+            assert path.stat().st_nlink == 1
+            assert path.stat().st_ino not in kept or path.stat().st_dev != os.stat(kit.cache).st_dev
+        # what is done to them does not reach what is kept
+        again.path("qcow2").write_bytes(b"changed")
+        assert (
+            kit.build("steps", types=("qcow2", "raw", "tar"), image_size=256 * 2**20).path("qcow2").read_bytes()
+            == contents["image.qcow2"]
+        )
 
 
 @pytest.mark.parametrize(
