@@ -9,6 +9,9 @@ from imagewright.reading.errors import ImageUnreadable
 from imagewright.reading.images import Image
 from imagewright.reading.systems import System, find_system
 
+COMMAND_LINE = "command line of "
+"""What the name of a kernel's command line begins with; the version follows."""
+
 _ENTRY = re.compile(
     r"""^\s*(?:menuentry\s+(?P<quote>['"])(?P<title>.*?)(?P=quote)|(?P<word>linux\w*)\s+(?P<line>\S.*))"""
 )
@@ -24,7 +27,7 @@ def boot_facts(image: Image) -> dict[str, str]:
     for kernel in system.kernels:
         ramdisk = kernel.ramdisk.path if kernel.ramdisk else "no ramdisk"
         facts[f"kernel {kernel.version}"] = f"{kernel.kernel.path}, {ramdisk}"
-        facts[f"command line of {kernel.version}"] = command_line(system, kernel)
+        facts[f"{COMMAND_LINE}{kernel.version}"] = command_line(system, kernel)
     return facts | _entries(system)
 
 

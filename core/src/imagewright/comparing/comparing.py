@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagewright.comparing.booting import COMMAND_LINE
 from imagewright.comparing.files import File
 from imagewright.comparing.sides import Facts, Side, opened
 from imagewright.errors import UsageError
@@ -88,7 +89,11 @@ def _compared(one: Side, other: Side) -> Comparison:
     known = [name for name in SECTIONS if name in one.facts and name in other.facts]
     if not known:
         raise UsageError("nothing-to-compare", f"{one.path} and {other.path} have nothing that can be compared")
-    sections = {name: tuple(_changes(one.facts[name], other.facts[name])) for name in known}
+    facts = one.facts, other.facts
+    if (one.blocks is None) != (other.blocks is None) and "boot" in known:
+        # the command line names a filesystem, which an archive is none
+        facts = _without_command_lines(one.facts), _without_command_lines(other.facts)
+    sections = {name: tuple(_changes(facts[0][name], facts[1][name])) for name in known}
     unknown = [name for name in SECTIONS if name not in known and (name in one.facts or name in other.facts)]
     files: tuple[FileChange, ...] = ()
     folders: tuple[FolderChange, ...] = ()
@@ -116,6 +121,11 @@ def _compared(one: Side, other: Side) -> Comparison:
         unknown=tuple(unknown),
         bytes_only=where,
     )
+
+
+def _without_command_lines(facts: Mapping[str, Facts]) -> dict[str, Facts]:
+    boot = {name: value for name, value in facts["boot"].items() if not name.startswith(COMMAND_LINE)}
+    return {**facts, "boot": boot}
 
 
 def _same_files(one: Path, other: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from imagewright.comparing.booting import boot_facts
 from imagewright.comparing.databases import packages_of
 from imagewright.comparing.files import File, files_of
+from imagewright.documents import parse_json
 from imagewright.reading.blocks import Blocks
 from imagewright.reading.errors import ImageUnreadable
 from imagewright.reading.images import Image, open_image, readable
@@ -77,7 +77,7 @@ def _document(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise ImageUnreadable("image-damaged", f"{path} cannot be read: {error.strerror}") from error
     try:
-        document = json.loads(content)
+        document = parse_json(content)
         if isinstance(document, dict) and isinstance(document.get("plan"), dict):
             return document
     except ValueError:
@@ -91,7 +91,7 @@ def _beside(path: Path) -> dict[str, Any] | None:
     """The manifest that was written with an image, if it lies beside it and means these very bytes."""
     place = path.with_name(path.stem + _MANIFEST)
     try:
-        document: Any = json.loads(place.read_bytes())
+        document: Any = parse_json(place.read_bytes())
         stated = {one["file"]: (one["size"], one["sha256"]) for one in document["artefacts"]}
         size, digest = stated.get(path.name, (0, ""))
         if size != path.stat().st_size:
