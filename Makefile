@@ -1,6 +1,6 @@
 # The two commands are `make image` and `make test`. Both set up what is missing first, and can be run again at once.
 
-.PHONY: help setup image test check clean install-helper
+.PHONY: help setup image test check bench clean install-helper
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -22,6 +22,9 @@ check: setup ## run the gates that take seconds
 
 install-helper: ## install the helper and the sudo rule for hosts without unprivileged user namespaces (docs/sudo.md)
 	@sudoers.d/install
+
+bench: setup ## measure the target table beside diskimage-builder and the classic pipeline (root; an hour, quiet machine)
+	@.venv/bin/python benchmarks/run.py
 
 clean: ## remove what make made in this checkout: .venv, caches, demo.qcow2 with what lies beside it
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build
