@@ -28,7 +28,7 @@ BIN = Path(sys.executable).parent
 """Where the commands of the project lie."""
 
 _EVERY = 0.1  # seconds between two looks at the memory of the tree
-_PATIENCE = 5.0  # seconds for processes that the command left behind
+_PATIENCE = 30.0  # seconds for processes that the command left behind
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 

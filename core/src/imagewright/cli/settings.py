@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imagewright.cli import boot_server_settings as boot_server
-from imagewright.cli import cache_settings, kinds, ramdisk_settings, supplychain_settings
+from imagewright.cli import boot_settings, cache_settings, kinds, ramdisk_settings, supplychain_settings
 from imagewright.cli.kinds import Kind
 from imagewright.cli.setting import Setting as Setting
 from imagewright.cli.setting import switch as _switch
@@ -296,56 +296,7 @@ _ALL = (
         default=kinds.path("."),
         group="New flavour",
     ),
-    # -- booting an image
-    Setting(
-        name="check",
-        help="Command to run in the booted image over ssh; may be repeated. The first that fails sets the exit code.",
-        kind=Kind.WORDS,
-        metavar="CMD",
-        default=(),
-        group="Boot",
-    ),
-    _switch("uefi", "Boot with UEFI instead of BIOS.", group="Boot"),
-    Setting(
-        name="user",
-        help="User to log in as.",
-        convert=kinds.name,
-        metavar="NAME",
-        default="debian",
-        group="Boot",
-    ),
-    Setting(
-        name="timeout",
-        help="Seconds that the login and each check may take.",
-        convert=kinds.count,
-        metavar="S",
-        default=600,
-        group="Boot",
-    ),
-    Setting(
-        name="memory",
-        help="Memory of the machine in MiB.",
-        convert=kinds.count,
-        metavar="MIB",
-        default=1024,
-        group="Boot",
-    ),
-    Setting(
-        name="disk-bus",
-        help="How the machine sees the image: virtio, ahci or nvme.",
-        convert=kinds.one_of("the bus", "virtio", "ahci", "nvme"),
-        metavar="BUS",
-        default="virtio",
-        group="Boot",
-    ),
-    Setting(
-        name="junit",
-        help="File for a JUnit report of the checks.",
-        convert=kinds.path,
-        of_path=True,
-        metavar="FILE",
-        group="Boot",
-    ),
+    *boot_settings.OPTIONS,
     # -- taking a kernel out of an image
     _switch("list", "List the kernels of the image with their ramdisks, the newest first, and stop.", group="Kernel"),
     Setting(
