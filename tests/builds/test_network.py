@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from imagewright.sandbox.link import obstacle
 from imagewright.testing.kit import ImageKit
 from imagewright.testing.repository import repository
 
@@ -98,10 +100,21 @@ def test_an_offline_build_does_not_even_reach_the_proxy(image_kit: ImageKit, pro
     assert proxy.asked == []
 
 
-def test_an_online_build_sees_the_hosts_network(image_kit: ImageKit) -> None:
+def test_a_build_that_is_given_the_hosts_network_sees_it(image_kit: ImageKit) -> None:
     image_kit.flavour("looking", {"install.d/10-look": SHOW})
     names = sorted(line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:])
-    assert f"interfaces: {' '.join(names)}\n" in image_kit.build("looking").log
+    assert f"interfaces: {' '.join(names)}\n" in image_kit.build("looking", network="host").log
+
+
+def test_an_online_build_has_a_network_of_its_own_where_the_host_has_what_it_takes(image_kit: ImageKit) -> None:
+    image_kit.flavour("looking", {"install.d/10-look": SHOW, "extra-data.d/10-look": SHOW})
+    reason = obstacle()
+    log = image_kit.build("looking").log
+    if reason:
+        # the host's, as before; who insists is told what is missing
+        image_kit.fails("looking", network="own", no_cache=True, match=re.escape(reason))
+    else:
+        assert log.count("interfaces: lo net0\n") == 2
 
 
 def test_names_are_resolved_as_on_the_host_and_nothing_of_it_stays(image_kit: ImageKit) -> None:

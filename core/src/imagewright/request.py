@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from imagewright.sandbox.limits import Limits
 from imagewright.supplychain.request import Beside
 from imagewright.types import Repository
 
@@ -47,6 +48,8 @@ class Request:
     lock: Path | None = None  # a lock file: obeyed if it is there, written if it is not or if the world is asked again
     start_from: str = ""  # a phase, or PHASE/NN-name: from there on everything runs
     shell_on_failure: bool = False  # at a terminal, a shell in the root tree where a step failed
+    network: Literal["auto", "own", "host"] = "auto"  # of its steps: own where the host can give one
+    limits: Limits = field(default_factory=Limits)  # of each step
     trace: bool = False
     beside: Beside = field(default_factory=Beside)  # bill of materials, statement, signatures
     ramdisk: bool = False

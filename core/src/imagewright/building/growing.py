@@ -22,6 +22,7 @@ from imagewright.building.keeping import Keeping
 from imagewright.building.layerkeys import mapping_name
 from imagewright.building.leftovers import take_out_tools
 from imagewright.building.locked import fixed_epoch, lay_locked
+from imagewright.building.network import network_of, tell_of_network
 from imagewright.building.private import lay_private
 from imagewright.building.running import ask, run_in_tree
 from imagewright.building.staging import write_tree
@@ -36,6 +37,7 @@ from imagewright.planning.coresteps import RESOLVE
 from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, PythonJob
 from imagewright.sandbox.mapping import mapping_of_caller
+from imagewright.sandbox.resolver import resolver_text
 from imagewright.types import Call, Entry, Phase, Tree
 
 TREE_PHASES = (
@@ -81,7 +83,11 @@ def opened(
     umask = os.umask(0o022)
     try:
         kept = _layers_folder(request, monitor)
-        with work_folder(work, preload=modules, kept=kept) as (folder, sandbox), ExitStack() as closing:
+        opening = work_folder(
+            work, preload=modules, kept=kept, limits=request.limits, network=network_of(request, prepared)
+        )
+        with opening as (folder, sandbox), ExitStack() as closing:
+            tell_of_network(sandbox.shared, monitor)
             write_tree(_lib(), folder / "lib", CORE)
             sandbox.own(folder / "lib")
             building = Building(
@@ -229,7 +235,7 @@ def _lay_tools(building: Building) -> None:
     lay_private(building)
     lay_locked(building)
     if not building.request.offline:
-        _lay_resolver(layers / "tools")
+        _lay_resolver(layers / "tools", separated=building.sandbox.separated)
     (layers / "empty").mkdir(mode=0o755)
     for folder in (layers / "tools", layers / "empty"):
         building.sandbox.own(folder)
@@ -237,13 +243,11 @@ def _lay_tools(building: Building) -> None:
     building.layers.append("empty")
 
 
-def _lay_resolver(tools: Path) -> None:
+def _lay_resolver(tools: Path, *, separated: bool) -> None:
     """Let the tree resolve names as the host does, without a mount that a package's own file would be in the way of."""
-    try:
-        content = Path("/etc/resolv.conf").read_bytes()
-    except OSError:
-        return
-    write_tree(Tree((Entry(path="etc/resolv.conf", content=content),)), tools, CORE)
+    content = resolver_text(separated=separated)
+    if content:
+        write_tree(Tree((Entry(path="etc/resolv.conf", content=content),)), tools, CORE)
 
 
 def _lib() -> Tree:

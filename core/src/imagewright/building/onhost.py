@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from imagewright.building import guard, hostcall
+from imagewright.building.hostviews import scratch, view_of
 from imagewright.building.running import argv_of, call_cache, name_of, needed_facts, record
 from imagewright.building.staging import write_tree
 from imagewright.building.state import Building
 from imagewright.plan import PlannedStep
 from imagewright.planning.keys import merged_hooks
-from imagewright.sandbox.sandbox import value_of
+from imagewright.sandbox import hostview
+from imagewright.sandbox.answers import value_of
+from imagewright.sandbox.limits import Limits
+from imagewright.sandbox.lines import follow
 from imagewright.types import Call, Script
 
 
@@ -40,12 +44,16 @@ def run_on_host(building: Building, planned: PlannedStep, environment: Mapping[s
 
     def take(line: str) -> None:
         printed.append(line)
-        building.output(line.rstrip("\n"))
+        building.output(line)
 
-    status = _guarded(argv, environment, folder, take)
+    with building.sandbox.namespaces() as namespaces, scratch(folder) as own:
+        view = view_of(building, planned, environment, folder=folder, scratch=own, namespaces=namespaces)
+        program = (sys.executable, "-I", "-S", hostview.__file__, json.dumps(view), *argv)
+        descriptors = tuple(namespaces.values())
+        status = _guarded(program, environment, folder, take, building.sandbox.limits, descriptors=descriptors)
     if status:
         raise building.failed(name_of(action, planned), status)
-    return "".join(printed)
+    return "\n".join(printed)
 
 
 def _call(
@@ -70,9 +78,8 @@ def _call(
         asked.write(json.dumps(document).encode())
         asked.seek(0)
         argv = (sys.executable, "-I", hostcall.__file__, str(answer.fileno()))
-        status = _guarded(
-            argv, environment, folder, lambda line: building.output(line.rstrip("\n")), asked, (answer.fileno(),)
-        )
+        limits = building.sandbox.limits
+        status = _guarded(argv, environment, folder, building.output, limits, asked, (answer.fileno(),))
         answer.seek(0)
         text = answer.read()
     result: dict[str, Any] | None = json.loads(text) if text else None
@@ -86,10 +93,14 @@ def _guarded(
     environment: Mapping[str, str],
     folder: Path,
     take: Callable[[str], None],
+    limits: Limits,
     stdin: IO[bytes] | None = None,
     descriptors: Sequence[int] = (),
 ) -> int:
-    """Run a program below the guard, which ends with us, and with it all that the step started; its exit status."""
+    """Run a program below the guard, which ends with us, and with it all that the step started; its exit status.
+
+    Raises StepFailed if it takes or prints more than it may.
+    """
     told, tell = os.pipe()
     try:
         process = subprocess.Popen(
@@ -98,8 +109,6 @@ def _guarded(
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             cwd=folder,
             umask=0o022,
             pass_fds=(told, *descriptors),
@@ -114,8 +123,7 @@ def _guarded(
     with process:
         try:
             assert process.stdout is not None
-            for line in process.stdout:
-                take(line)
+            follow(process.stdout.fileno(), None, take, limits)
         finally:
             os.close(tell)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode

@@ -14,22 +14,31 @@ from filelock import FileLock, Timeout
 
 from imagewright.errors import HostError
 from imagewright.sandbox import Sandbox, probe
+from imagewright.sandbox.limits import Limits
+from imagewright.sandbox.link import Network
 
 LOCK = "lock"
 
 
 @contextmanager
-def work_folder(parent: Path, *, preload: tuple[str, ...], kept: Path | None = None) -> Iterator[tuple[Path, Sandbox]]:
+def work_folder(
+    parent: Path,
+    *,
+    preload: tuple[str, ...],
+    kept: Path | None = None,
+    limits: Limits | None = None,
+    network: Network | None = None,
+) -> Iterator[tuple[Path, Sandbox]]:
     """Make a folder below ``parent`` and a sandbox on it; both are gone at the end, whatever happens.
 
-    ``kept`` is the folder of the layers that outlive the build.
+    ``kept`` is the folder of the layers that outlive the build; ``limits`` and ``network`` are those of its jobs.
     Raises HostError if the folder cannot be made or the host gives no namespaces.
     """
     with plain_folder(parent) as folder:
         # mapped root must be able to enter, whoever the caller is
         folder.chmod(0o755)
         (folder / "layers").mkdir()
-        with _opened(folder, preload, kept) as sandbox:
+        with _opened(folder, preload, kept, limits, network) as sandbox:
             try:
                 yield folder, sandbox
             finally:
@@ -72,9 +81,11 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _opened(folder: Path, preload: tuple[str, ...], kept: Path | None) -> Sandbox:
+def _opened(
+    folder: Path, preload: tuple[str, ...], kept: Path | None, limits: Limits | None, network: Network | None
+) -> Sandbox:
     try:
-        return Sandbox.open(folder, preload=preload, kept=kept)
+        return Sandbox.open(folder, preload=preload, kept=kept, limits=limits, network=network)
     except HostError as error:
         raise probe.explained(error) from error
 

@@ -83,7 +83,7 @@ VARIABLES = (
     Variable(name="TERM", meaning="`dumb`", places=BUILDING - {Place.HOST}),
     *(
         Variable(name=name, meaning="the caller's", places=frozenset({Place.HOST}), always=False)
-        for name in ("SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+        for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
     ),
     *(
         Variable(name=name, meaning="the caller's proxy, in both spellings; not with `--offline`", always=False)

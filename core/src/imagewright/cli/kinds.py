@@ -149,6 +149,13 @@ def count(value: str) -> int:
     return number
 
 
+def amount(value: str) -> int:
+    """A whole number, 0 too."""
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError("it must be a whole number from 0 on")
+    return int(value)
+
+
 def name(value: str) -> str:
     """A name of lower-case letters, digits, ``-``, ``+``, ``.`` and ``_``."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9+._-]*", value):

@@ -15,7 +15,7 @@ from imagewright.types import BuildContext, Place, Plain, Script
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-CALLERS = ("HOME", "USER", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+CALLERS = ("HOME", "USER", "LOGNAME", "PATH", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 """What the phases that the caller runs on the host keep of the caller's environment."""
 
 

@@ -94,6 +94,11 @@ def main() -> None:
     wire.send(orders.channel, {"pid": os.getpid()})
     if isinstance(orders.next(), str):
         return
+    if setup["separated"]:
+        # every job that does not get a network of its own is in this one
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        syscalls.bring_loopback_up()
+        wire.send(orders.channel, {"network": os.getpid()})
     os.umask(0o022)
     # a root caller's Python may lie where mapped root cannot go
     code = views.closed_to_strangers([sys.prefix, sys.base_prefix, *sys.path]) if setup["shifted"] else []

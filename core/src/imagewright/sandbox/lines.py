@@ -12,16 +12,17 @@ LONGEST_LINE = 8192
 """Longer lines of output are handed on in pieces of so many bytes."""
 
 
-def follow(output: int, result: int, on_output: Callable[[str], None], limits: Limits) -> bytes:
-    """Hand on what the job prints until nobody holds its output any more; what it sent as its result.
+def follow(output: int, result: int | None, on_output: Callable[[str], None], limits: Limits) -> bytes:
+    """Hand on what the job prints until nobody holds its output any more; what it sent as its result, if it may.
 
     Raises StepFailed if it takes or prints more than it may.
     """
     meter = Meter(limits)
     poll = select.poll()
     poll.register(output, select.POLLIN | select.POLLHUP)
-    poll.register(result, select.POLLIN | select.POLLHUP)
-    rest, answer, open_ends = b"", b"", 2
+    if result is not None:
+        poll.register(result, select.POLLIN | select.POLLHUP)
+    rest, answer, open_ends = b"", b"", 1 if result is None else 2
     while open_ends:
         left = meter.left()
         for descriptor, _event in poll.poll(None if left is None else left * 1000 + 1):

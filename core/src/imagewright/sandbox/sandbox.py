@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -12,25 +11,27 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from imagewright import errors
-from imagewright.errors import ContractError, HostError, ImagewrightError, StepFailed
+from imagewright.errors import ContractError, HostError, StepFailed
 from imagewright.sandbox import helper, lines, privacy, wire
+from imagewright.sandbox.answers import DOCTOR, no_view, value_of
 from imagewright.sandbox.jobs import WORK, Job, PythonJob
 from imagewright.sandbox.limits import Limits
+from imagewright.sandbox.link import Link, LinkFailed, Network, obstacle
 from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mapping
+from imagewright.sandbox.resolver import local_servers, resolver_text
+from imagewright.sandbox.starting import start_launcher
 from imagewright.sandbox.terminal import Line, Terminal
 
 _NO_MEMORY = ("MemoryError", "Cannot allocate memory", "cannot allocate memory", "failed to map segment")
 """What Python and the loader of libraries say where there is no memory."""
 
-_DOCTOR = "imagewright doctor says what is wrong and what mends it"
 
 
 class Sandbox:
@@ -59,44 +60,71 @@ class Sandbox:
         self._complaints = complaints
         self._mapping = mapping
         self._limits = limits or Limits()
+        self._link: Link | None = None
+        self.shared = ""
 
     @classmethod
     def open(
-        cls, work: Path, *, preload: Sequence[str] = (), kept: Path | None = None, limits: Limits | None = None
+        cls,
+        work: Path,
+        *,
+        preload: Sequence[str] = (),
+        kept: Path | None = None,
+        limits: Limits | None = None,
+        network: Network | None = None,
     ) -> Self:
         """Start a launcher for the work folder; modules of ``preload`` are imported as the caller.
 
         ``kept`` is a folder of layers that outlive the build, which jobs may read and nobody else but the caller.
-        ``limits`` are those of each job but one at a terminal, which has no limit of time and output.
+        ``limits`` are those of each job but one at a terminal, which has no limit of time and output. With ``network``
+        jobs have a network apart from the host's, where the host has what it takes; ``shared`` says why it fails then.
 
-        Raises HostError if this host makes no namespaces for the caller, ContractError if a module does not load.
+        Raises HostError if this host makes no namespaces for the caller, or no network that must be;
+        ContractError if a module does not load.
         """
+        if network is None:
+            return cls._open(work, preload, kept, limits, None)
+        shared, reason = "", obstacle()
+        if not reason:
+            try:
+                return cls._open(work, preload, kept, limits, network)
+            except LinkFailed as error:
+                shared = reason = str(error)
+        if network.must:
+            raise HostError(
+                "no-own-network",
+                f"the build gets no network of its own here: {reason}",
+                hint="sudo apt-get install passt; imagewright doctor says what else is in the way",
+                option="network",
+            )
+        sandbox = cls._open(work, preload, kept, limits, None)
+        sandbox.shared = shared
+        return sandbox
+
+    @classmethod
+    def _open(
+        cls,
+        work: Path,
+        preload: Sequence[str],
+        kept: Path | None,
+        limits: Limits | None,
+        network: Network | None,
+    ) -> Self:
         mapping = mapping_of_caller()
         (work / "layers").mkdir(exist_ok=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the sandbox
         with theirs:
-            process = subprocess.Popen(
-                # -P: no file of the current folder is taken for a module
-                [sys.executable, "-P", "-m", "imagewright.sandbox.launcher", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                # a job could open its process 1's descriptors: the caller's terminal is not among them
-                stdout=subprocess.DEVNULL,
-                stderr=complaints,
-                # a session of its own: ^C of the terminal reaches the build alone
-                start_new_session=True,
-                env=_launcher_environment(),
-            )
+            process = start_launcher(theirs, complaints)
         sandbox = cls(work, process, ours, complaints, mapping, kept, limits)
         try:
-            sandbox._introduce(preload)
+            sandbox._introduce(preload, network)
         except BaseException:
             sandbox.close()
             raise
         return sandbox
 
-    def _introduce(self, preload: Sequence[str]) -> None:
+    def _introduce(self, preload: Sequence[str], network: Network | None) -> None:
         """Have the launcher make its namespace, and map its ids."""
         modules = ["imagewright.sandbox.chores", *preload]
         root = os.getuid() == 0
@@ -112,7 +140,7 @@ class Sandbox:
                 "homes": hidden,
                 "shown": privacy.needed(os.environ, hidden),
                 "memory": self._limits.memory,
-                "separated": False,
+                "separated": network is not None,
             }
             wire.send(self._channel, setup, [builder])
         except OSError as error:
@@ -144,7 +172,7 @@ class Sandbox:
                 "no-user-namespaces",
                 f"the host makes no user namespace for you: {answer['error']}",
                 cause="they are switched off, or a container or a security module forbids them",
-                hint=_DOCTOR,
+                hint=DOCTOR,
             )
         if not made_by_helper:
             write_mapping(self._process.pid, self._mapping)
@@ -156,6 +184,10 @@ class Sandbox:
             with contextlib.suppress(OSError):  # of a cache that cannot be written
                 os.chown(self._kept, *self._mapping.root)
         wire.send(self._channel, {"mapped": True})
+        if network is not None:
+            self._answer()
+            resolver = local_servers(resolver_text(separated=True))
+            self._link = Link.start(self._process.pid, network, resolver=resolver)
 
     def _answer(self) -> dict[str, Any]:
         received = wire.receive(self._channel)
@@ -183,6 +215,8 @@ class Sandbox:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
+            if self._link is not None:
+                self._link.close()
             self._complaints.close()
 
     def terminate(self) -> None:
@@ -234,6 +268,29 @@ class Sandbox:
         if "setup" in result:
             raise no_view(result)
         return value_of(result, job.function)
+
+    @contextlib.contextmanager
+    def namespaces(self) -> Iterator[dict[str, int]]:
+        """Descriptors of the namespaces that a script on the host joins: ``network``, an ordinary caller's ``user``."""
+        names = ({} if os.getuid() == 0 else {"user": "user"}) | ({"network": "net"} if self._link else {})
+        found = {}
+        try:
+            for name, kind in names.items():
+                found[name] = os.open(f"/proc/{self._process.pid}/ns/{kind}", os.O_RDONLY)
+            yield found
+        finally:
+            for descriptor in found.values():
+                os.close(descriptor)
+
+    @property
+    def separated(self) -> bool:
+        """Whether jobs have a network apart from the host's."""
+        return self._link is not None
+
+    @property
+    def limits(self) -> Limits:
+        """Those of each job."""
+        return self._limits
 
     def own(self, path: Path) -> None:
         """Make a folder of the caller's, with what is in it, root's inside; an ordinary user's is that already."""
@@ -326,69 +383,7 @@ class Sandbox:
         )
 
 
-def _launcher_environment() -> dict[str, str]:
-    """What Python needs to start, and nothing else: jobs can read the environment of their process 1."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("PATH", "LD_LIBRARY_PATH") or name.startswith(("PYTHON", "COVERAGE", "COV_"))
-    }
-    folders = os.pathsep.join(folder for folder in sys.path if folder)
-    return {**kept, "LC_ALL": "C.UTF-8", "PYTHONPATH": folders}
-
-
-def _two_names(names: list[str]) -> tuple[Any, ...]:
-    return (names[0], None, names[1]) if len(names) > 1 else tuple(names)
-
-
 def _binds(binds: Sequence[Any]) -> list[dict[str, Any]]:
     return [
         {"source": str(bind.source.absolute()), "target": bind.target, "read_only": bind.read_only} for bind in binds
     ]
-
-
-def no_view(result: dict[str, Any]) -> OSError | HostError:
-    """The error for a job whose view could not be made, from what its keeper or process 1 said."""
-    number, stage, text = result["errno"], result["stage"], result["setup"]
-    if number in (errno.ENOSPC, errno.EDQUOT) and stage != "namespaces":
-        return OSError(number, os.strerror(number))
-    causes = {
-        "namespaces": "the kernel, a container or a security module forbids them",
-        "files": "something that the step is to see is not there",
-        "layers": "the work folder lies on a filesystem that takes no overlay layers, or a layer is not there",
-    }
-    return HostError(
-        "no-sandbox-view",
-        f"the sandbox cannot make a step's view of the files: {text}",
-        where=(f"stage: {stage}",),
-        cause=causes.get(stage, "a container with a masked /proc, or a security module, forbids mounts"),
-        hint=f"{_DOCTOR}; --work-dir names another folder",
-    )
-
-
-def value_of(result: dict[str, Any], function: str) -> object:
-    """What a function returned, from what the worker told of it; raises what it raised."""
-    if "value" in result:
-        return result["value"]
-    if "raised" in result:
-        raise _raised(result)
-    if result.get("errno"):
-        raise OSError(result["errno"], result["broken"], *_two_names(result["files"]))
-    raise StepFailed(
-        "function-failed",
-        f"the function {function} failed: {result['broken']}",
-        where=(f"place: {result['place']}",),
-    )
-
-
-def _raised(result: dict[str, Any]) -> ImagewrightError:
-    kind = getattr(errors, result["raised"], StepFailed)
-    made: ImagewrightError = kind(
-        result["reference"],
-        result["message"],
-        where=tuple(result["where"]),
-        cause=result["cause"],
-        hint=result["hint"],
-        option=result["option"],
-    )
-    return made

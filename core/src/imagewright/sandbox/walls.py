@@ -11,6 +11,7 @@ import errno
 import os
 import resource
 import struct
+from typing import Literal
 
 from imagewright.sandbox import syscalls
 
@@ -30,9 +31,15 @@ _KEPT = {
     "CAP_AUDIT_WRITE": 29,
     "CAP_SETFCAP": 31,
 }
-"""What package managers and maintainer scripts use (capabilities(7)); no mounts, namespaces, tracing.
+"""What package managers and maintainer scripts use (capabilities(7)); no tracing and no settings of networks.
 
 That for raw sockets is powerless over the host's network; a program such as ping does not start without it."""
+
+_MOUNTS = 21
+"""CAP_SYS_ADMIN, for a step inside the tree alone: it may lay mounts of its own over the tree, as in a chroot of old.
+
+Outside the tree mounts are what covers the caller's files; nobody there may take them away.
+"""
 
 _ON_HOST = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID", "CAP_KILL")
 """What a root caller's own scripts keep on the host; an ordinary caller's have none anyway."""
@@ -54,7 +61,14 @@ _REFUSED = {
     "iopl": (172, 110, None),
     "kexec_file_load": (320, None, 294),
     "kexec_load": (246, 283, 104),
+    "fsconfig": (431, 431, 431),
+    "fsmount": (432, 432, 432),
+    "fsopen": (430, 430, 430),
+    "fspick": (433, 433, 433),
     "keyctl": (250, 288, 219),
+    "mount_setattr": (442, 442, 442),
+    "move_mount": (429, 429, 429),
+    "open_tree": (428, 428, 428),
     "open_by_handle_at": (304, 342, 265),
     "perf_event_open": (298, 336, 241),
     "quotactl": (179, 131, 60),
@@ -71,7 +85,10 @@ _REFUSED = {
 REFUSED = tuple(sorted(_REFUSED))
 """Their names, for the documents and the tests."""
 
-_ABSENT = ("add_key", "io_uring_enter", "io_uring_register", "io_uring_setup", "keyctl", "request_key")
+_NEWER_MOUNTS = ("fsconfig", "fsmount", "fsopen", "fspick", "mount_setattr", "move_mount", "open_tree")
+"""Refused to programs alone: mount(8) then takes mount(2), of which the filter sees what it asks for."""
+
+_ABSENT = (*_NEWER_MOUNTS, "add_key", "io_uring_enter", "io_uring_register", "io_uring_setup", "keyctl", "request_key")
 """Those that programs do without where the kernel says that it has them not."""
 
 _MACHINES = {"x86_64": (0xC000003E, 0), "i386": (0x40000003, 1), "aarch64": (0xC00000B7, 2)}
@@ -83,10 +100,12 @@ _NAMESPACES = {  # those that take flags in their first argument, and the one th
     "i386": ((120, 310), 435),
     "aarch64": ((220, 97), 435),
 }
+_MOUNT = {"x86_64": 165, "i386": 21, "aarch64": 40}
+_MS_REMOUNT = 0x20
 _X32 = 0x4000_0000
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _MACHINE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+_NUMBER, _MACHINE, _FIRST_ARGUMENT, _FOURTH_ARGUMENT = 0, 4, 16, 40  # offsets in struct seccomp_data
 _ALLOW, _ERRNO = 0x7FFF_0000, 0x0005_0000
 
 _PR_SET_SECCOMP = 22
@@ -100,28 +119,31 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))
 
 
-def filter_calls(*, namespaces: bool) -> None:
+def filter_calls(*, ours: bool = False) -> None:
     """Have the kernel refuse the system calls of REFUSED from now on, in all children too (seccomp(2)).
 
-    Without ``namespaces`` also new user namespaces, in which a process would be root with all capabilities again.
+    Unless the program is ``ours`` also new user namespaces, in which a process would be root with all capabilities
+    again, and changes of mounts that are there, such as those that are read only.
     The caller needs CAP_SYS_ADMIN in its user namespace, or :func:`gain_nothing` before. On machines whose numbers are
     not known nothing is filtered. Raises OSError.
     """
     machine = os.uname().machine
     if machine not in _TOGETHER:
         return
-    code = _assembled(_TOGETHER[machine], namespaces=namespaces)
+    code = _assembled(_TOGETHER[machine], ours=ours)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(length=len(code) // 8, code=ctypes.addressof(buffer))
     syscalls.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program))
 
 
-def drop_capabilities(*, on_host: bool = False) -> None:
-    """Lose for good what package installation does not need, or what a root caller's script on the host does not.
+def drop_capabilities(place: Literal["inside", "outside", "host"]) -> None:
+    """Lose for good what a step does not need inside the tree, outside of it, or on the host as the root caller.
 
     Raises OSError.
     """
-    kept = {bit for name, bit in _KEPT.items() if not on_host or name in _ON_HOST}
+    kept = {bit for name, bit in _KEPT.items() if place != "host" or name in _ON_HOST}
+    if place == "inside":
+        kept.add(_MOUNTS)
     for bit in range(_LAST_CAPABILITY + 1):
         if bit in kept:
             continue
@@ -148,7 +170,7 @@ def limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-def _assembled(machines: tuple[str, ...], *, namespaces: bool) -> bytes:
+def _assembled(machines: tuple[str, ...], *, ours: bool) -> bytes:
     """The filter as classic BPF: for each kind of program its own list; a kind that is not known may do nothing."""
     code: list[bytes] = [_instruction(_LOAD, 0, 0, _MACHINE)]
     for machine in machines:
@@ -158,28 +180,34 @@ def _assembled(machines: tuple[str, ...], *, namespaces: bool) -> bytes:
             part += [_instruction(_AT_LEAST, 0, 1, _X32), _refuse(errno.ENOSYS)]
         for name, numbers in sorted(_REFUSED.items()):
             number = numbers[column]
-            if number is not None:
+            if number is not None and not (ours and name in _NEWER_MOUNTS):
                 part += [
                     _instruction(_EQUAL, 0, 1, number),
                     _refuse(errno.ENOSYS if name in _ABSENT else errno.EPERM),
                 ]
-        if not namespaces:
+        if not ours:
             with_flags, with_structure = _NAMESPACES[machine]
             # its flags lie in memory, where no filter looks; the C library then takes the older call
             part += [_instruction(_EQUAL, 0, 1, with_structure), _refuse(errno.ENOSYS)]
             for number in with_flags:
-                part += [
-                    _instruction(_EQUAL, 0, 4, number),
-                    _instruction(_LOAD, 0, 0, _FIRST_ARGUMENT),
-                    _instruction(_ANY_BIT, 0, 1, syscalls.CLONE_NEWUSER),
-                    _refuse(errno.EPERM),
-                    _instruction(_RETURN, 0, 0, _ALLOW),
-                ]
+                part += _unless(number, _FIRST_ARGUMENT, syscalls.CLONE_NEWUSER)
+            part += _unless(_MOUNT[machine], _FOURTH_ARGUMENT, _MS_REMOUNT)
         part.append(_instruction(_RETURN, 0, 0, _ALLOW))
         # a jump reaches 255 instructions: enough for one list
         code += [_instruction(_EQUAL, 0, len(part), audit), *part]
     code.append(_refuse(errno.ENOSYS))
     return b"".join(code)
+
+
+def _unless(number: int, argument: int, flag: int) -> list[bytes]:
+    """Allow the call unless its argument, by its offset, has the flag."""
+    return [
+        _instruction(_EQUAL, 0, 4, number),
+        _instruction(_LOAD, 0, 0, argument),
+        _instruction(_ANY_BIT, 0, 1, flag),
+        _refuse(errno.EPERM),
+        _instruction(_RETURN, 0, 0, _ALLOW),
+    ]
 
 
 def _instruction(operation: int, if_true: int, if_false: int, value: int) -> bytes:

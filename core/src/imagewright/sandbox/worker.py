@@ -47,9 +47,9 @@ def _confine(job: dict[str, Any]) -> None:
     """Give up what the job's program is not to have; a function of ours may make mounts and namespaces still."""
     program = "function" not in job
     walls.limit_memory(job["memory"])
-    walls.filter_calls(namespaces=not program)
+    walls.filter_calls(ours=not program)
     if program:
-        walls.drop_capabilities()
+        walls.drop_capabilities("inside" if job["inside"] else "outside")
 
 
 def tell(result: int, data: bytes) -> None:

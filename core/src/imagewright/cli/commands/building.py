@@ -15,6 +15,7 @@ from imagewright.cli.render.choose import Monitors, display
 from imagewright.cli.repositories import repositories_of
 from imagewright.errors import ImagewrightError
 from imagewright.events import Monitor
+from imagewright.sandbox.limits import MIB, Limits
 from imagewright.supplychain.request import Beside
 from imagewright.supplychain.signing import Signers
 
@@ -55,6 +56,12 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
         "work_dir": values["work-dir"].absolute() if values["work-dir"] else None,
         "ca_certificate": values["ca-certificate"].absolute() if values["ca-certificate"] else None,
         "offline": values["offline"],
+        "network": values["network"],
+        "limits": Limits(
+            seconds=values["step-timeout"],
+            memory=values["step-memory"] * MIB,
+            output=values["step-output"] * MIB,
+        ),
         "no_cache": values["no-cache"],
         "refresh": values["refresh"],
         "lock": values["lock"].absolute() if values["lock"] else None,
