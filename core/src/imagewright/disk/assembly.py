@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.disk import ext4, gpt, grub, identifiers, sizes, tools, vfat
-from imagewright.disk.measuring import content_of
+from imagewright.disk.measuring import Content, content_of
 from imagewright.disk.measuring import measure as measure
 from imagewright.errors import ContractError, PlanError
 from imagewright.types import Layout, Partition
@@ -67,7 +67,8 @@ def assemble(
     Raises PlanError if the content does not fit, HostError if the host lacks a program or space.
     """
     plan = layout_from_json(layout) if layout is not None else None
-    placed = _check(plan, target, size, seeds["disk"], boot_loader)
+    content = content_of(target)
+    placed = _check(plan, target, content, size, seeds["disk"], boot_loader)
     programs = tools_needed(plan, boot_loader)
     for program in programs:
         tools.find(program)
@@ -75,13 +76,14 @@ def assemble(
     _blank(path, size)
     with _scratch(path) as scratch:
         if plan is None:
-            _root(target, path, 0, size, root_uuid, seeds, root_label, epoch, scratch, blank=True)
+            _root(target, content, path, 0, size, root_uuid, seeds, root_label, epoch, scratch, blank=True)
             return _result(size, (), None, 0, size, root_uuid, root_label, programs)
         gpt.write(path, placed, seeds["disk"], epoch)
         root = next(one for one in placed if one.partition.role == "root")
         for one in placed:
             if one is root:
-                _root(target, path, one.offset, one.size, root_uuid, seeds, root_label, epoch, scratch, blank=True)
+                place = (path, one.offset, one.size)
+                _root(target, content, *place, root_uuid, seeds, root_label, epoch, scratch, blank=True)
             else:
                 _other(target, path, one, root_uuid, seeds, epoch, boot_loader, scratch)
         return _result(size, placed, root.number, root.offset, root.size, root_uuid, root_label, programs)
@@ -114,7 +116,8 @@ def make_filesystem_at(
         chosen = gpt.pick(placed, partition, path)
         offset, length = chosen.offset, chosen.size
     with _scratch(path) as scratch:
-        _root(target, path, offset, length, root_uuid, seeds, root_label, epoch, scratch, blank=False)
+        content = content_of(target)
+        _root(target, content, path, offset, length, root_uuid, seeds, root_label, epoch, scratch, blank=False)
     return _result(size, placed, partition, offset, length, root_uuid, root_label, programs)
 
 
@@ -133,7 +136,7 @@ def _blank(path: Path, size: int) -> None:
 
 
 def _check(
-    plan: Layout | None, target: str, size: int, disk_uuid: str, boot_loader: str
+    plan: Layout | None, target: str, content: Content, size: int, disk_uuid: str, boot_loader: str
 ) -> tuple[gpt.PlacedPartition, ...]:
     """Find everything that is wrong before anything is written; where the partitions go."""
     if boot_loader not in {"", "grub"}:
@@ -154,7 +157,6 @@ def _check(
         return ()
     placed = gpt.place(plan, size, disk_uuid)
     root = next(one for one in placed if one.partition.role == "root")
-    content = content_of(target)
     needed = ext4.smallest(content)
     if needed > root.size and root.partition.size == 0:
         whole = sizes.aligned(size - root.size + needed)
@@ -173,6 +175,7 @@ def _check(
 
 def _root(
     target: str,
+    content: Content,
     path: Path,
     offset: int,
     size: int,
@@ -195,6 +198,7 @@ def _root(
         epoch=epoch,
         scratch=scratch,
         blank=blank,
+        content=content,
     )
 
 

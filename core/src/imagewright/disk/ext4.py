@@ -52,16 +52,19 @@ def make(
     epoch: int,
     scratch: Path,
     blank: bool = False,
+    content: Content | None = None,
 ) -> None:
     """Write an ext4 filesystem of ``size`` bytes into ``disk`` at byte ``offset``, holding the tree ``source``.
 
     ``source`` None makes an empty one. Owners, modes, extended attributes and hard links are those of the tree; times
     of access and change are ``epoch``, times of modification at most ``epoch``. ``scratch`` is a folder for small
-    files. ``blank``: nothing was ever written there, so that zeros need not be. Raises PlanError if the tree does not
+    files. ``blank``: nothing was ever written there, so that zeros need not be. ``content`` is what the tree needs,
+    if that is known. Raises PlanError if the tree does not
     fit or the label is too long, HostError if the host's disk is full.
     """
     check_label(label)
-    content = content_of(source) if source is not None else Content(data=0, inodes=1)
+    if content is None:
+        content = content_of(source) if source is not None else Content(data=0, inodes=1)
     inodes = _inodes(size, content)
     if size < SMALLEST or content.data + overhead(size, inodes) > size:
         raise too_small(content, size)

@@ -71,3 +71,12 @@ def test_a_file_of_ones_own_gets_a_second_name_instead_of_a_copy(tmp_path: Path)
     source = sparse(tmp_path / "a")
     copying.link_or_copy(source, tmp_path / "b")
     assert (tmp_path / "b").samefile(source)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file another owner")
+def test_root_takes_over_what_mapped_root_made_instead_of_copying_it(tmp_path: Path) -> None:
+    source = sparse(tmp_path / "a")
+    os.chown(source, 100_000, 100_000)
+    copying.link_or_copy(source, tmp_path / "b")
+    assert (tmp_path / "b").samefile(source)
+    assert (source.stat().st_uid, source.stat().st_gid) == (0, 0)
