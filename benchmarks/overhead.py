@@ -1,8 +1,8 @@
 """What the engine itself costs in a cold build: all CPU but that of the tools it runs, and its memory.
 
-``python benchmarks/overhead.py [FLAVOUR...]`` builds an image from its first step on, with packages that were fetched before,
-and has each process of ours note its own use when it ends, or when it becomes a program: the builder, the launcher of
-the sandbox, and the processes between. What is left of the build's CPU are the tools.
+``python benchmarks/overhead.py [FLAVOUR...]`` builds an image from its first step on, with packages that were fetched
+before, and has each process of ours note its own use when it ends, or when it becomes a program: the builder, the
+launcher of the sandbox, and the processes between. What is left of the build's CPU are the tools.
 """
 
 from __future__ import annotations
