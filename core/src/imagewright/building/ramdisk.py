@@ -347,10 +347,7 @@ def _run(shop: _Shop, recipe: Recipe) -> dict[str, Any]:
         if given not in versions(host := Root("", HOST)):
             raise
         kernel = _host_kernel(shop, host, given)
-        return _run(
-            shop,
-            replace(recipe, kernel_root=kernel.place, kernel_image=kernel.image, known=kernel.known),
-        )
+        return _run(shop, replace(recipe, kernel_root=kernel.place, kernel_image=kernel.image, known=kernel.known))
     absent = report.get("missing")
     if not absent:
         note(shop.request.image.cache_dir, recipe.kernel_version, report["asked"])
@@ -373,9 +370,7 @@ def _published(
             shop.monitor.handle(Notice(message=f"{one['path']} is this machine's own, since the root tree has none"))
     if not report["udev"]:
         shop.monitor.handle(Notice(message="the ramdisk has no udev, since there is none to take", level="warning"))
-    slate = judged_ramdisk(
-        report["slate"], shop.request, shop.planned, shop.building, monitor=shop.monitor, log=shop.log
-    )
+    slate = judged_ramdisk(report["slate"], shop.request, shop.planned, shop.building, shop.monitor, shop.log)
     artefacts = [finished(made / name) for name in (output.name, f"{stem}.kernel")]
     document = ramdisk_manifest(
         shop.planned,

@@ -26,7 +26,6 @@ def judged_ramdisk(
     request: RamdiskRequest,
     planned: PlannedRamdisk,
     building: Building | None,
-    *,
     monitor: Monitor,
     log: Path,
 ) -> dict[str, Any]:
