@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,7 +101,8 @@ def test_the_manifest_names_the_kernel_and_the_packages(image: Image) -> None:
 
 def test_the_image_is_a_blank_slate(image: Image) -> None:
     tree = image.tree
-    assert image.manifest["facts"]["blank slate"] == "yes"
+    assert "ssh-host-keys" in image.manifest["blank_slate"]["checked"]
+    assert image.manifest["blank_slate"]["allowed"] == []
     assert not [name for name in tree.listing("etc/ssh") if name.startswith("ssh_host_")]
     machine_id = tree.find("etc/machine-id", follow=True)
     assert machine_id is None or tree.read("etc/machine-id").strip() in ("", "uninitialized")
@@ -122,6 +124,34 @@ def test_nothing_of_the_builder_is_in_the_image(image: Image) -> None:
                 content = stream.read() if stream else b""
                 found = [word for word in words if len(word) > 6 and word in content]
                 assert not found, f"{member.name} holds {found}"
+
+
+UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+DEVICE = re.compile(r"/dev/(?:sd|vd|xvd|hd|nvme|mmcblk|loop|mapper/|dm-)[a-z0-9-]*")
+
+
+def boot_files(tree: TarView) -> dict[str, str]:
+    """The text files by which the image finds its filesystems."""
+    names = [f"boot/grub/{name}" for name in tree.listing("boot/grub") if name.endswith(".cfg")]
+    names += ["etc/fstab", "etc/default/grub"]
+    names += [f"etc/default/grub.d/{name}" for name in tree.listing("etc/default/grub.d")]
+    return {name: tree.read(name) for name in names}
+
+
+def command_lines(tree: TarView) -> list[str]:
+    """The kernel's command lines, with every UUID called the same."""
+    lines = [line.split() for line in tree.read("boot/grub/grub.cfg").splitlines()]
+    return [UUID.sub("UUID", " ".join(words[2:])) for words in lines if words and words[0] == "linux"]
+
+
+def test_every_disk_that_the_boot_files_name_is_the_images_own(image: Image) -> None:
+    disk = image.manifest["disk"]
+    own = {disk["root"]["uuid"], *(partition["uuid"] for partition in disk["partitions"])}
+    named = {name: {one.lower() for one in UUID.findall(text)} for name, text in boot_files(image.tree).items()}
+    assert named["boot/grub/grub.cfg"]
+    assert named["etc/fstab"]
+    assert set().union(*named.values()) <= own, named
+    assert not {name: found for name, text in boot_files(image.tree).items() if (found := DEVICE.findall(text))}
 
 
 def test_a_package_of_a_private_repository_is_in_the_image_and_its_key_and_login_are_nowhere(image: Image) -> None:
@@ -213,5 +243,8 @@ def test_another_image_starts_from_this_one(image: Image, tmp_path: Path, reques
         for path in ("usr/bin/bash", "usr/lib/systemd/systemd"):
             assert image.tree.read_bytes(path) == again.read_bytes(path)
         assert again.read("etc/machine-id") == ""
+        # an image made from an image starts in the same way, so that one made from that would too
+        assert command_lines(again) == command_lines(image.tree) != []
+        assert again.read("etc/default/grub") == image.tree.read("etc/default/grub")
         table = [line for line in again.read("etc/fstab").splitlines() if not line.startswith("#")]
         assert [line.split()[1] for line in table].count("/") == 1
