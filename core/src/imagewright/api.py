@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from imagewright.drivers import PLAIN, PRIVATE, BuiltImage, Output, PackageManager, PrivateRepositories, StoredPackages
+from imagewright.drivers import (
+    LOCKED,
+    PLAIN,
+    PRIVATE,
+    BuiltImage,
+    ExactVersions,
+    Output,
+    PackageManager,
+    PrivateRepositories,
+    StoredPackages,
+)
 from imagewright.errors import ImagewrightError, StepFailed
 from imagewright.flavour import OPERATING_SYSTEM, Flavour
 from imagewright.hookspecs import hookimpl
@@ -36,6 +46,7 @@ from imagewright.types import (
 __all__ = [
     "API_VERSION",
     "GIB",
+    "LOCKED",
     "MIB",
     "OPERATING_SYSTEM",
     "PLAIN",
@@ -47,6 +58,7 @@ __all__ = [
     "CallContext",
     "Command",
     "Entry",
+    "ExactVersions",
     "Flavour",
     "ImagewrightError",
     "InitFragment",

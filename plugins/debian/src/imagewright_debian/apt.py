@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from imagewright.api import Command, Entry, Package, Repository, Tree
 
+from imagewright_debian import locked
 from imagewright_debian.access import authorities, host_settings
 from imagewright_debian.repositories import AUTH, auth_file, key_files, sources_of
 
@@ -33,12 +34,13 @@ class Apt:
 
     ``repositories`` serve the build alone: their keys and logins are private files, their addresses build files.
     ``unpack`` ``fast`` has dpkg unpack packages from plain forms, ``plain`` from the archives themselves; both make
-    the same tree.
+    the same tree. ``bound`` are the packages of a lock: their versions and no others are installed.
     """
 
     authority: str = ""
     repositories: tuple[Repository, ...] = ()
     unpack: str = FAST
+    bound: tuple[Package, ...] = ()
 
     @property
     def name(self) -> str:
@@ -68,6 +70,9 @@ class Apt:
         if self.repositories:
             sources = sources_of(self.repositories).encode()
             entries.append(Entry(path="etc/apt/sources.list.d/00imagewright-build.sources", content=sources))
+        if self.bound:
+            entries.append(Entry(path=locked.PINNED, content=locked.preferences(self.bound).encode()))
+            entries.append(Entry(path=locked.SOURCE, content=locked.SOURCE_LINE.encode()))
         entries.append(Entry(path="etc/apt/apt.conf.d/00imagewright-build", content=settings.encode()))
         return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))
 
@@ -91,7 +96,21 @@ class Apt:
 
     def archive_name(self, package: Package) -> str:
         """NAME_VERSION_ARCHITECTURE.deb, as apt names it."""
-        return f"{package.name}_{package.version.replace(':', '%3a')}_{package.architecture}.deb"
+        return locked.archive_name(package)
+
+    @property
+    def index(self) -> str:
+        """What makes a repository of the archives of a lock."""
+        return "imagewright_debian.locked:index"
+
+    def bound_to(self, packages: Sequence[Package]) -> Apt:
+        """The same with these versions pinned above all others."""
+        return replace(self, bound=tuple(packages))
+
+    def provenance(self, packages: Sequence[Package]) -> Command:
+        """Print what the indexes say of these packages; those that they do not have are left out."""
+        script = (resources.files("imagewright_debian") / "build-files" / "provenance").read_text()
+        return Command(argv=("sh", "-euc", script, "provenance", *(f"{one.name}={one.version}" for one in packages)))
 
     def fetch(self, names: Sequence[str]) -> Command:
         """Fetch without recommendations."""

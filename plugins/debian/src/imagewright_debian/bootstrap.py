@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imagewright.api import CallContext, ImagewrightError, StepFailed
 
+from imagewright_debian import locked
 from imagewright_debian.access import authorities, host_settings
 
 KEYRINGS = (
@@ -74,6 +75,7 @@ def bootstrap(
             bundle = Path(folder, "authorities.pem")
             bundle.write_text(authorities(authority))
             options.append(f'Acquire::https::CAInfo "{bundle}"')
+        pins, more = locked.first_tree(ctx.locked, sources)
         settings = ["force-unsafe-io", *(() if documentation else EXCLUDED_DOCUMENTATION)]
         argv = [
             "mmdebstrap",
@@ -87,10 +89,12 @@ def bootstrap(
             f"--keyring={keyring}",
             *(f"--aptopt={option}" for option in options),
             *(f"--dpkgopt={setting}" for setting in settings),
+            *pins,
             release,
             str(root),
             *(line.replace("deb ", f"deb [signed-by={keyring}] ", 1) for line in sources.splitlines()),
         ]
+        argv += more
         environment = {**ctx.environment, "TMPDIR": folder}
         status = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
     if status:
@@ -106,7 +110,7 @@ def bootstrap(
 def dress(root: Path, *, sources_file: str, documentation: bool) -> None:
     """Take out what mmdebstrap copied from the host and needed itself, and name the package sources."""
     listed = ("etc/apt/sources.list",) if sources_file else ()
-    for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", *listed):
+    for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", locked.PINNED, *listed):
         (root / name).unlink(missing_ok=True)
     if sources_file:
         (root / "etc/apt/sources.list.d/debian.sources").write_text(sources_file)
