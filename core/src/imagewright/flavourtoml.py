@@ -10,13 +10,13 @@ name of a secret parameter).
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
+from imagewright.documents import parse_toml
 from imagewright.errors import ContractError
 from imagewright.metadata import Metadata, broken, check_allows, check_parameters
 from imagewright.scripts import read
@@ -78,8 +78,8 @@ class _Reader:
 
     def flavour(self) -> FlavourToml:
         try:
-            document = tomllib.loads(read(self._path, self._origin).decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            document = parse_toml(read(self._path, self._origin))
+        except ValueError as error:
             raise self._fail("bad-flavour-toml", "is not TOML", cause=str(error)) from error
         self._known(document, KEYS, "")
         parameters = tuple(

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from imagewright.documents import parse_json
 from imagewright.ramdisk.kernels import Asked, asked_of
 
 KEPT = 20
@@ -23,7 +24,7 @@ def noted(cache: Path, version: str) -> dict[str, Asked]:
     try:
         if place.stat().st_size > _LARGEST:
             return {}
-        return asked_of(json.loads(place.read_text(encoding="utf-8")))
+        return asked_of(parse_json(place.read_bytes()))
     except (OSError, ValueError, TypeError, AttributeError, IndexError):
         # there are none, or nobody can read them: they are made anew
         return {}

@@ -14,6 +14,7 @@ from imagewright.building.layerkeys import LayerKeys, mapping_name
 from imagewright.building.locked import fixed_epoch
 from imagewright.building.packages import DATED
 from imagewright.building.state import EARLIEST
+from imagewright.documents import parse_json
 from imagewright.errors import HostError
 from imagewright.layers.store import Answer, Store, salt_of, write_whole
 from imagewright.plan import Plan, PlannedStep, digest_of
@@ -196,7 +197,7 @@ def _store(request: Request) -> Store | None:
 def _record(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     """The inputs of each step, and the digests of the facts, of the last build of an image."""
     try:
-        document: Any = json.loads(path.read_text())
+        document: Any = parse_json(path.read_bytes())
         steps = {str(name): dict(inputs) for name, inputs in document["steps"].items()}
         return steps, dict(document["facts"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -22,6 +22,7 @@ from imagewright.building.layerkeys import core_digest
 from imagewright.building.publishing import publish
 from imagewright.building.slate import slate_key
 from imagewright.discovery import load_output
+from imagewright.documents import parse_json
 from imagewright.events import BuildStarted, Monitor, StepFinished, StepStarted
 from imagewright.layers import locks
 from imagewright.layers.pruning import OLDEST
@@ -172,7 +173,7 @@ def leave_room(cache_dir: Path, *, most: int | None, oldest: float | None) -> in
 def _names(folder: Path) -> tuple[str, ...]:
     """The files of a kept image in their order; none if one is not as it was written."""
     try:
-        document: Any = json.loads((folder / _NOTE).read_text())
+        document: Any = parse_json((folder / _NOTE).read_bytes())
         files = dict(document["files"])
         whole = all(_looks(folder / name) == looks for name, looks in files.items())
     except (OSError, ValueError, TypeError, KeyError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from imagewright.checking import folderrules, packrules, scriptrules, shellcheck
 from imagewright.checking.findings import Finding, Hit, Level, Rule, S
 from imagewright.checking.subjects import FlavourSubject, PackSubject, read_flavour
 from imagewright.discovery import choose
+from imagewright.documents import parse_toml
 from imagewright.entrypoints import FLAVOURS, Found, is_flavour_folder, survey
 from imagewright.errors import UsageError
 from imagewright.types import Origin
@@ -141,8 +141,8 @@ def _folder(path: Path) -> Found:
 
 def _pack(folder: Path, target: str) -> Iterator[Subject]:
     try:
-        document = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        document = parse_toml((folder / "pyproject.toml").read_bytes())
+    except (OSError, ValueError) as error:
         raise UsageError("bad-pyproject", f"`{target}/pyproject.toml` cannot be read", cause=str(error)) from error
     project = document.get("project", {})
     points = project.get("entry-points", {}).get(FLAVOURS, {})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from imagewright.asking import Panel
 from imagewright.checking.shell import SHELLS, Reading, read_script
 from imagewright.discovery import Loaded, load
+from imagewright.documents import parse_toml
 from imagewright.entrypoints import Found
 from imagewright.errors import ImagewrightError
 from imagewright.flavour import OPERATING_SYSTEM, Flavour
@@ -170,8 +170,8 @@ def _has_text(path: Path) -> bool:
 
 def _toml(path: Path) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return parse_toml(path.read_bytes())
+    except (OSError, ValueError):
         return None
 
 

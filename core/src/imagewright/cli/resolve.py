@@ -10,6 +10,7 @@ from typing import Any
 
 from imagewright.cli.kinds import Kind
 from imagewright.cli.settings import SETTINGS, Setting
+from imagewright.documents import parse_toml
 from imagewright.errors import UsageError
 
 FILE_NAME = "imagewright.toml"
@@ -202,16 +203,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise
     except OSError as error:
         raise UsageError("settings-file", f"cannot read `{path}`: {(error.strerror or str(error)).lower()}") from error
-    # most callers have no such file, and the parser takes time to import
-    import tomllib
-
     try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(content)
+    except ValueError as error:
         raise UsageError(
             "settings-file",
             f"`{path}` is not TOML",
-            cause=str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8",
+            cause=str(error),
             hint='texts stand in quotes, lists in brackets: `release = "trixie"`, `type = ["raw", "tar"]`',
         ) from error
 

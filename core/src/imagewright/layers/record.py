@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from imagewright.documents import parse_json
+
 NAME = "layer.json"
 SCHEMA = 1
 """The version of the record's form; layers of another one are not used."""
@@ -46,7 +48,7 @@ class LayerRecord:
 def read(path: Path) -> LayerRecord | None:
     """The record at ``path``; None if there is none that can be used."""
     try:
-        document: Any = json.loads(path.read_text())
+        document: Any = parse_json(path.read_bytes())
         if not isinstance(document, dict) or document.pop("schema") != SCHEMA:
             return None
         record = LayerRecord(**document)

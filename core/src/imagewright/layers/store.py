@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagewright.documents import parse_json
 from imagewright.layers import locks, record
 from imagewright.layers.record import LayerRecord
 from imagewright.sandbox.syscalls import syncfs
@@ -158,7 +159,7 @@ class Store:
     def answer(self, question: str) -> Answer | None:
         """What was last answered to a question, by whomever it was asked."""
         try:
-            document = json.loads((self.folder / "answers" / f"{question}.json").read_text())
+            document = parse_json((self.folder / "answers" / f"{question}.json").read_bytes())
             facts, asked = document["facts"], document["asked"]
         except (OSError, ValueError, TypeError, KeyError):
             return None

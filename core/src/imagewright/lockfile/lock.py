@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imagewright.documents import parse_toml
 from imagewright.errors import UsageError
 from imagewright.types import Package
 
@@ -76,7 +76,7 @@ def text_of(lock: Lock) -> str:
 def read_lock(path: Path) -> Lock:
     """The lock in a file. Raises UsageError if it cannot be read, or is none."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = parse_toml(path.read_bytes())
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _bad(path, cause) from error

@@ -145,7 +145,8 @@ class KernelModules:
                 if asker in askers:
                     continue
                 askers[asker] = None
-                waiting += self._needs[path]
+                # depmod gives every module a line; one without is damage, and modprobe would know no more of it
+                waiting += self._needs.get(path, ())
                 waiting += self._soft(module_name(path))
         return Selected(
             files={path: tuple(files[path]) for path in sorted(files)},
@@ -158,7 +159,7 @@ class KernelModules:
         texts = {name: self._root.text(f"{self._folder}/{name}") for name in ("modules.alias", "modules.symbols")}
         texts = {name: text for name, text in texts.items() if text}
         texts["modules.dep"] = self._text
-        return subset(texts, files, {path: name for name, path in self._files.items()})
+        return subset(texts, files, {path: module_name(path) for path in self._needs})
 
     def _named(self, name: str) -> tuple[str, ...] | None:
         """The files of a name; none if it is built in, None if there is nothing of the name."""
@@ -208,8 +209,8 @@ class KernelModules:
         exact: dict[str, list[str]] = {}
         patterns: list[tuple[str, str]] = []
         for line in self._root.text(f"{self._folder}/modules.alias").splitlines():
-            if ":" not in line and line.startswith("alias "):
-                words = line.split()
+            words = line.split()
+            if ":" not in line and words[:1] == ["alias"] and len(words) > 2:
                 name, real = plain(words[1]), plain(words[2])
                 if any(mark in name for mark in "*?["):
                     # thousands of expressions cost more to compile than all the rest of a ramdisk

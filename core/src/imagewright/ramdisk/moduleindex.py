@@ -23,7 +23,7 @@ def subset(texts: Mapping[str, str], files: Collection[str], names: Mapping[str,
     file of modules.dep to its module's name.
     """
     places = {name: place for place, name in enumerate(names.values())}
-    chosen = {names[file] for file in files}
+    chosen = {names[file] for file in files if file in names}
     lines = [line for line in texts["modules.dep"].splitlines() if line.partition(":")[0] in files]
     needs = {names[line.partition(":")[0]]: line for line in lines}
     written = {

@@ -6,13 +6,13 @@ Nothing is trusted that the caller did not name: no key of their keyring, none t
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagewright.documents import parse_json
 from imagewright.errors import UsageError, VerificationFailed
 from imagewright.supplychain import envelopes, openpgp
 from imagewright.supplychain.request import STATEMENT
@@ -190,9 +190,9 @@ def _unescaped(name: str) -> str:
 def _statement(path: Path, digests: dict[str, str], trusted: Trusted) -> tuple[str, ...]:
     """Who signed the statement; it must be about the files that the sums list, with the same digests."""
     try:
-        document = json.loads(_content(path))
+        document = parse_json(_content(path))
         payload, signatures = envelopes.opened(document) if "payloadType" in document else (b"", ())
-        statement = json.loads(payload) if payload else document
+        statement = parse_json(payload) if payload else document
         subjects = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
     except (ValueError, TypeError, KeyError) as error:
         raise VerificationFailed(

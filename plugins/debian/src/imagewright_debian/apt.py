@@ -21,7 +21,7 @@ DPKG = "/usr/sbin/imagewright-dpkg"
 AUTHORITIES = "/etc/apt/imagewright-authorities.pem"
 """Where the apt of the tree finds the certificates that it trusts during the build."""
 
-_ARCHIVE = re.compile(r"^'[^']*' ([^_ ]+)_([^_ ]+)_([^_ ]+)\.deb [0-9]+ (?:SHA256:)?(\w*)", re.MULTILINE)
+_ARCHIVE = re.compile(r"^'[^']*' ([^_ /]+)_([^_ /]+)_([^_ /]+)\.deb [0-9]+ (?:SHA256:)?(\w*)", re.MULTILINE)
 
 
 FAST, SLOW = "fast", "plain"
