@@ -63,7 +63,7 @@ def images(incomplete: str, file: str) -> Iterator[tuple[str, str]]:
 
         from imagewright.cli.imagesfile import read_images
 
-        for entry in read_images(Path(file).expanduser()):
+        for entry in read_images(Path(file or _file_of_the_line()).expanduser()):
             if entry.name.startswith(incomplete):
                 yield entry.name, " ".join(entry.flavours)
     except Exception:
@@ -88,6 +88,12 @@ def steps(incomplete: str, cache_dir: str = "") -> Iterator[tuple[str, str]]:
                     yield name, "step"
     except Exception:
         return
+
+
+def _file_of_the_line() -> str:
+    """The first word of the line that names a file: the parser gives up at an option that has no value yet."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return next(word for word in line.split()[2:] if os.path.isfile(os.path.expanduser(word)))
 
 
 def _installed() -> Iterator[tuple[str, str]]:

@@ -65,3 +65,13 @@ def test_a_shell_offers_the_flavours_that_begin_so(folder: Path, shell: str, lin
 @pytest.mark.parametrize("shell", ASKING)
 def test_a_shell_is_offered_options_too(folder: Path, shell: str) -> None:
     assert "--repository-login" in completed(shell, "disk-image-create --repository-l", folder)
+
+
+@pytest.mark.parametrize("shell", ASKING)
+def test_a_shell_is_offered_the_images_of_the_file(folder: Path, shell: str) -> None:
+    file = folder / "images.toml"
+    file.write_text('[images."web-{size}"]\nflavours = ["x"]\nmatrix.size = [1, 2]\n[images.other]\nflavours = ["x"]\n')
+    offered = completed(shell, f"imagewright build {file} --only w", folder)
+    assert "web-1" in offered
+    assert "web-2" in offered
+    assert "other" not in offered
