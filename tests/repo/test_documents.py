@@ -45,8 +45,8 @@ def test_every_phase_of_a_directory_flavour_is_documented(top: Path, phase: Phas
 
 
 def test_every_command_of_make_that_a_document_names_exists(top: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (top / "Makefile").read_text(), re.MULTILINE))
-    mention = re.compile(r"(?:`|^\s*\$? ?)make ([a-z]+)", re.MULTILINE)
+    targets = set(re.findall(r"^([a-z-]+):", (top / "Makefile").read_text(), re.MULTILINE))
+    mention = re.compile(r"(?:`|^\s*\$? ?)make ([a-z-]+)", re.MULTILINE)
     named = {name for path in documents(top) for name in mention.findall(path.read_text())}
     assert {"image", "test"} <= named
     assert named <= targets

@@ -19,6 +19,7 @@ class Purpose(StrEnum):
 
     BUILD = "building images"
     BOOT = "booting images"
+    APART = "keeping builds apart from the host's network"
     DEPLOY = "deploying images to machines"
     CHECKS = "checking flavours and running the tests"
 
@@ -85,8 +86,9 @@ TOOLS: tuple[Tool, ...] = (
     _tool("mmd", "mtools", "fills the EFI system partition without mounting it"),
     _tool("grub-mkimage", "grub-common", "makes the boot loader"),
     _tool("qemu-img", "qemu-utils", "makes the disks of booted images", Purpose.BOOT),
-    _tool("gpgv", "gpgv", "checks who signed a cloud image"),
+    _tool("gpgv", "gpgv", "checks signatures, such as that of a cloud image"),
     _tool("unsquashfs", "squashfs-tools", "unpacks cloud images in the form of squashfs"),
+    _tool("pasta", "passt", "connects a build's own network", Purpose.APART),
     _tool("qemu-system-x86_64", "qemu-system-x86", "runs images", Purpose.BOOT),
     _tool(
         "OVMF",
@@ -124,6 +126,8 @@ TOOLS: tuple[Tool, ...] = (
     _tool("tgtadm", "tgt", "offers disks over iSCSI to the tests", Purpose.CHECKS),
     _tool("shellcheck", "shellcheck", "checks hook scripts", Purpose.CHECKS),
     _tool("gpg", "gpg", "signs the images of the tests", Purpose.CHECKS),
+    _tool("sudo", "sudo", "runs the namespace helper in the tests", Purpose.CHECKS),
+    _tool("openssl", "openssl", "checks signatures in the tests", Purpose.CHECKS),
     _tool("e2fsck", "e2fsprogs", "checks the filesystems of the tests", Purpose.CHECKS),
     _tool("sgdisk", "gdisk", "checks the partition tables of the tests", Purpose.CHECKS),
     _tool(

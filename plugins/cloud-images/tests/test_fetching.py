@@ -156,7 +156,7 @@ def test_a_digest_finds_the_root_tree_of_an_old_release_too(caller: Caller, clou
 def test_without_gpgv_one_message_says_what_brings_it(
     caller: Caller, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagewright_cloud_images.signatures.find", lambda _: None)
+    monkeypatch.setattr("imagewright.supplychain.openpgp.find", lambda _: None)
     refused(caller, cloud, "the host lacks gpgv", HostError)
 
 

@@ -105,17 +105,19 @@ def _of_rule() -> HostError | None:
         text = RULE.read_text(encoding="utf-8", errors="replace")
     except PermissionError:
         return None
-    rules = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
-    if [" ".join(line.split()) for line in rules] != [_DEFAULTS, _GRANT.format(digest=DIGEST)]:
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+    if tuple(" ".join(line.split()) for line in lines) != rule(DIGEST):
         return _fault(f"{RULE} is not the rule of this version", "it is older, or somebody changed it", INSTALL)
     return None
 
 
-_DEFAULTS = (
-    f"Defaults!{PROGRAM} env_reset, !env_keep, !env_check, !setenv, !use_pty, !requiretty, "
-    "!log_input, !log_output, !closefrom_override, closefrom=3"
-)
-_GRANT = f'%imagewright ALL = (root:root) NOPASSWD: NOSETENV: sha256:{{digest}} {PROGRAM} ""'
+def rule(digest: str) -> tuple[str, str]:
+    """The two lines of the rule, without remarks and continuations; ``digest`` is the program's."""
+    return (
+        f"Defaults!{PROGRAM} env_reset, !env_keep, !env_check, !setenv, !use_pty, !requiretty, "
+        "!log_input, !log_output, !closefrom_override, closefrom=3",
+        f'%imagewright ALL = (root:root) NOPASSWD: NOSETENV: sha256:{digest} {PROGRAM} ""',
+    )
 
 
 def _allowed() -> bool:

@@ -21,7 +21,7 @@ _ARMOUR = re.compile(
 )
 
 _WHY = {
-    "BADSIG": "what was signed is something else",
+    "BADSIG": "the sums are not those that were signed",
     "EXPSIG": "the signature is past its date",
     "EXPKEYSIG": "the key is past its date",
     "REVKEYSIG": "the key was revoked",
@@ -76,7 +76,7 @@ def checked(text: bytes, signature: bytes, keyring: bytes) -> Checked:
         )
     said = _STATUS.findall(done.stdout)
     kinds = {kind for kind, _ in said}
-    if "GOODSIG" in kinds and "VALIDSIG" in kinds and not kinds & {"BADSIG", "ERRSIG", "EXPSIG", "REVKEYSIG"}:
+    if "GOODSIG" in kinds and "VALIDSIG" in kinds and "BADSIG" not in kinds:
         return Checked(signer=next(str(rest).split()[-1] for kind, rest in said if kind == "VALIDSIG"))
     why = next((_WHY[kind] for kind in _WHY if kind in kinds), "it is no OpenPGP signature")
     return Checked(why=why, said=tuple(done.stderr.strip().splitlines()[-4:]))
