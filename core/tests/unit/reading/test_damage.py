@@ -17,6 +17,7 @@ from imagewright.reading.commandline import command_line
 from imagewright.reading.errors import Damaged, ImageUnreadable
 from imagewright.reading.images import Image, open_image, readable, volumes_of
 from imagewright.reading.systems import find_system
+from imagewright.testing.reliability import Recorder
 
 from .conftest import Machine, btrfs, ext4, joined, sh, xfs
 
@@ -70,7 +71,7 @@ def mapped(path: Path, machine: Machine) -> Path:
 
 @pytest.mark.parametrize("make", [ext4, mapped, xfs, btrfs, gpt], ids=lambda make: make.__name__)
 def test_changed_structures_give_the_bytes_or_one_error(
-    tmp_path_factory: pytest.TempPathFactory, machine: Machine, make: Callable[..., Path]
+    tmp_path_factory: pytest.TempPathFactory, machine: Machine, make: Callable[..., Path], reliability: Recorder
 ) -> None:
     path = make(tmp_path_factory.mktemp("damage") / "disk.raw", machine)
     file = FileBlocks(path)
@@ -85,7 +86,7 @@ def test_changed_structures_give_the_bytes_or_one_error(
         for where, new in changes:
             offset, length = places[where % len(places)]
             blocks.changes[offset + where // len(places) % length] = new
-        with tolerated():
+        with reliability.trying("inputs", "filesystems of images"), tolerated():
             go_through(blocks)
 
     tried()
@@ -94,7 +95,7 @@ def test_changed_structures_give_the_bytes_or_one_error(
 
 @pytest.mark.parametrize("options", [(), ("-c",), ("-c", "-o", "compression_type=zstd")], ids=",".join)
 def test_a_changed_qcow2_gives_the_bytes_or_one_error(
-    tmp_path: Path, machine: Machine, options: tuple[str, ...]
+    tmp_path: Path, machine: Machine, options: tuple[str, ...], reliability: Recorder
 ) -> None:
     raw, path = ext4(tmp_path / "disk.raw", machine), tmp_path / "disk.qcow2"
     sh("qemu-img", "convert", "-O", "qcow2", *options, raw, path)
@@ -111,7 +112,8 @@ def test_a_changed_qcow2_gives_the_bytes_or_one_error(
                 saved.append((at, file.read(len(new))))
                 file.seek(at)
                 file.write(new)
-            with tolerated(), open_image(path) as image, readable(path):
+            trying = reliability.trying("inputs", "qcow2 images")
+            with trying, tolerated(), open_image(path) as image, readable(path):
                 system = find_system(image)
                 for chunk in system.choose().kernel.chunks():
                     assert chunk
