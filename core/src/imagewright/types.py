@@ -163,6 +163,8 @@ class Call:
     ``asks`` names a function that is called in the same way, without a tree, and returns a text: the state of the
     source that the result depends on, such as the dates of a package archive. Its answer is part of the step's key;
     while it is young enough, or nothing can be asked (``--offline``), nobody asks again.
+    ``fetches`` names a function that is called in the same way, without a tree, right before the call of the phase
+    ``root`` is made, and brings the package archives that it needs: see :class:`CallContext`.
     """
 
     function: str
@@ -171,6 +173,7 @@ class Call:
     finds: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     asks: str = ""
+    fetches: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +294,11 @@ class CallContext:
     steps on the host may write there, mapped root can only read. ``facts`` holds those that the call needs, ``report``
     takes a line for the log. ``offline``: nothing may be fetched. ``locked`` is the folder with the archives that a
     lock file names and the package manager's index of them (:attr:`imagewright.drivers.ExactVersions.index`).
+
+    The function of :attr:`Call.fetches` finds in ``packages`` the store of archives (``DIGEST.package``), lays what it
+    fetches itself into ``fetched/archives``, and returns the digest (SHA-256) of each archive that the call needs, by
+    file name. What is fetched goes into the store. The call then finds them all in ``packages/archives``, those that
+    have a form without compression in ``packages/plain`` too, and ``fetched`` as it was left.
     """
 
     target_root: Path | None
@@ -299,6 +307,8 @@ class CallContext:
     facts: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     offline: bool = False
+    packages: Path | None = None
+    fetched: Path | None = None
     locked: Path | None = None
 
 

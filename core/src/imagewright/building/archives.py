@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +19,9 @@ from imagewright.events import Notice
 from imagewright.layers.pruning import OLDEST
 from imagewright.sandbox.jobs import Bind
 from imagewright.types import Package
+
+FETCHED = "packages/fetched"
+"""Where in the work folder a call leaves the archives that it fetched, below ``archives``."""
 
 _READS = 4  # threads that prove archives: they wait for the disk as much as they compute
 
@@ -94,21 +97,55 @@ def keep(building: Building, manager: StoredPackages, laid: Laid, packages: Iter
 
 def lay_plain(building: Building, manager: StoredPackages, laid: Laid, packages: Sequence[Package]) -> None:
     """Lay the plain forms of archives of the store, made on all cores where there are none yet."""
+    names = {manager.archive_name(package): package.digest for package in packages if package.digest}
+    _lay_plain(store_for(building), manager, laid.plain, names)
+
+
+def new_needed(building: Building) -> Path:
+    """A new folder for the archives that a call needs, beside an empty one for what it fetches."""
+    needed, fetched = building.folder / "packages" / "needed", building.folder / FETCHED
+    for folder in (needed, fetched):
+        building.sandbox.remove(folder)
+    for folder in (needed / "archives", needed / "plain", fetched / "archives"):
+        folder.mkdir(mode=0o755, parents=True)
+    building.sandbox.own(fetched)
+    return needed
+
+
+def lay_needed(building: Building, needed: Path, names: Mapping[str, str]) -> None:
+    """Keep what a call fetched, and lay all that it needs, by file name and digest, into the folder ``needed``."""
+    store = store_for(building)
+    fetched = building.folder / FETCHED / "archives"
+    for name, digest in names.items():
+        archive, place = fetched / name, needed / "archives" / name
+        if "/" in name or store.lay(digest, place):
+            continue
+        # what cannot be kept the call fetches once more
+        with suppress(OSError):
+            if archive.is_file() and not archive.is_symlink() and store.add(archive) == digest:
+                store.lay(digest, place)
+    manager = building.prepared.package_manager
+    if isinstance(manager, StoredPackages):
+        _lay_plain(
+            store, manager, needed / "plain", {name: digest for name, digest in names.items() if "/" not in name}
+        )
+
+
+def _lay_plain(store: PackageStore, manager: StoredPackages, folder: Path, names: Mapping[str, str]) -> None:
     if not manager.plain_form:
         return
-    store = store_for(building)
-    module, _, name = manager.plain_form.partition(":")
-    make: Callable[[Path, Path], None] = getattr(import_module(module), name)
+    module, _, function = manager.plain_form.partition(":")
+    make: Callable[[Path, Path], None] = getattr(import_module(module), function)
 
-    def lay_one(package: Package) -> None:
-        place = laid.plain / manager.archive_name(package)
+    def lay_one(name: str) -> None:
+        digest, place = names[name], folder / name
         try:
-            if package.digest and not store.lay_plain(package.digest, place):
-                store.make_plain(package.digest, make)
-                store.lay_plain(package.digest, place)
+            if not store.lay_plain(digest, place):
+                store.make_plain(digest, make)
+                store.lay_plain(digest, place)
         except (OSError, subprocess.CalledProcessError):
             # the archive itself does as well
             place.unlink(missing_ok=True)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        list(threads.map(lay_one, packages))
+        list(threads.map(lay_one, names))

@@ -26,10 +26,12 @@ def call_in_tree(
     facts: Mapping[str, str],
     offline: bool,
     locked: str = "",
+    packages: str = "",
+    fetched: str = "",
 ) -> object:
     """Call a step's function as mapped root, in a process of the sandbox; what it returns.
 
-    ``target`` may be empty, as may ``locked``.
+    ``target`` may be empty, as may ``locked``, ``packages`` and ``fetched``.
     """
     context = CallContext(
         target_root=Path(target) if target else None,
@@ -38,6 +40,8 @@ def call_in_tree(
         facts=facts,
         offline=offline,
         locked=Path(locked) if locked else None,
+        packages=Path(packages) if packages else None,
+        fetched=Path(fetched) if fetched else None,
     )
     return _find(function)(context, **arguments)
 

@@ -77,7 +77,7 @@ def opened(
     work = work_parent(request)
     epoch = fixed_epoch(request, prepared)
     calls = [step.step.action for step in prepared.plan.steps if isinstance(step.step.action, Call)]
-    functions = {name for call in calls for name in (call.function, call.asks) if name}
+    functions = {name for call in calls for name in (call.function, call.asks, call.fetches) if name}
     modules = tuple(dict.fromkeys((*_PRELOAD, *preload, *sorted(map(module_of, functions)))))
     # nothing of the caller's umask may reach the image, and mapped root must be able to read what is staged for it
     umask = os.umask(0o022)

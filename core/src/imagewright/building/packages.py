@@ -12,7 +12,6 @@ from imagewright.building.private import private_binds
 from imagewright.building.running import stage_hooks
 from imagewright.building.state import Building
 from imagewright.drivers import ExactVersions, StoredPackages
-from imagewright.drivers import ExactVersions
 from imagewright.events import Notice
 from imagewright.layers.locks import alone, holder
 from imagewright.lockfile.fitting import check_resolution

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from imagewright.building.archives import FETCHED, lay_needed, new_needed, store_for
 from imagewright.building.environment import HOOKS, LIB_INSIDE, variables
 from imagewright.building.locked import locked_folder
 from imagewright.building.private import private_binds
@@ -21,6 +22,9 @@ CACHE = "/run/imagewright/cache"
 
 OUTSIDE = (Phase.ROOT, Phase.CLEANUP)
 """The phases of the tree whose steps see it from outside, at ``$TARGET_ROOT``."""
+
+PACKAGES = "/run/imagewright/packages"
+"""Where a Python step finds package archives, read only."""
 
 SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 
@@ -42,7 +46,11 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
         )
         building.sandbox.remove(staged)
     elif isinstance(action, Call):
-        found = _call(building, planned, action.function, target=TARGET, stack=stack)
+        packages = _bring(building, planned, action)
+        found = _call(building, planned, action.function, target=TARGET, stack=stack, packages=packages)
+        if packages is not None:
+            building.sandbox.remove(packages)
+            building.sandbox.remove(building.folder / FETCHED)
         record(building, planned, action, found)
     else:
         hooks = stage_hooks(building, planned, layer)
@@ -90,7 +98,32 @@ def ask(building: Building, planned: PlannedStep) -> dict[str, str]:
     return {STATE: digest_of(building.facts.get(STATE, ""), answer)}
 
 
-def _call(building: Building, planned: PlannedStep, function: str, *, target: str, stack: Stack | None) -> object:
+def _bring(building: Building, planned: PlannedStep, action: Call) -> Path | None:
+    """Have the archives fetched that a call needs; the folder in which they lie for it, None if it needs none."""
+    if not action.fetches:
+        return None
+    needed = new_needed(building)
+    store = store_for(building)
+    names = _call(building, planned, action.fetches, target="", stack=None, packages=store.folder)
+    if not isinstance(names, dict) or not all(isinstance(digest, str) for digest in names.values()):
+        raise ContractError(
+            "archives-not-named",
+            f"the function {action.fetches} does not return the digests of archives by their names",
+            where=(f"step: {planned.name}", f"flavour: {planned.origin}"),
+        )
+    lay_needed(building, needed, names)
+    return needed
+
+
+def _call(
+    building: Building,
+    planned: PlannedStep,
+    function: str,
+    *,
+    target: str,
+    stack: Stack | None,
+    packages: Path | None = None,
+) -> object:
     action = planned.step.action
     assert isinstance(action, Call)
     environment = variables(building, planned)
@@ -104,12 +137,16 @@ def _call(building: Building, planned: PlannedStep, function: str, *, target: st
         "offline": building.request.offline,
         "locked": f"{WORK}/{folder.name}" if (folder := locked_folder(building)) else "",
     }
+    binds: tuple[Bind, ...] = ()
+    if packages is not None:
+        binds = (Bind(source=packages, target=PACKAGES),)
+        arguments |= {"packages": PACKAGES, "fetched": f"{WORK}/{FETCHED}"}
     job = PythonJob(
         function="imagewright.building.calling:call_in_tree",
         arguments=arguments,
         environment=environment,
         stack=stack,
-        binds=(Bind(source=call_cache(building), target=CACHE),),
+        binds=(Bind(source=call_cache(building), target=CACHE), *binds),
         network=not building.request.offline,
     )
     return building.sandbox.call(job, building.output)

@@ -14,8 +14,6 @@ from imagewright.events import FactFound, Monitor, Output, Status, StepFinished,
 from imagewright.lockfile.fitting import check_base
 from imagewright.lockfile.lock import Lock
 from imagewright.plan import PlannedStep
-from imagewright.lockfile.fitting import check_base
-from imagewright.lockfile.lock import Lock
 from imagewright.planning import Prepared
 from imagewright.request import Request
 from imagewright.sandbox import Sandbox

@@ -245,7 +245,7 @@ def _action(action: Action, secrets: Sequence[str]) -> dict[str, object]:
                 for name, value in action.arguments.items()
             }
             return {
-                "function": [action.function, action.asks],
+                "function": [action.function, action.asks, *((action.fetches,) if action.fetches else ())],
                 "arguments": arguments,
                 "code": action.fingerprint,
                 "facts": [list(action.finds), list(action.needs)],

@@ -121,6 +121,7 @@ class Debian(Flavour):
                 "authority": certificate_of(ctx),
             },
             asks="imagewright_debian.state:archive_state",
+            fetches="imagewright_debian.bootstrap:fetch_packages" if ctx.parameters["unpack"] == FAST else "",
         )
         return [Step(id="10-mmdebstrap", action=call, summary="makes the first tree")]
 

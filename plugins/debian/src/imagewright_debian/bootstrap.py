@@ -15,6 +15,7 @@ from imagewright.api import CallContext, ImagewrightError, StepFailed
 
 from imagewright_debian import locked
 from imagewright_debian.access import authorities, host_settings
+from imagewright_debian.firsttree import INCLUDED, ahead, fetch
 
 KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
@@ -30,6 +31,9 @@ EXCLUDED_DOCUMENTATION = (
     "path-exclude=/usr/share/man/*/*",
 )
 """Settings of dpkg(1); licences ask for the copyright files."""
+
+_EXCLUDED_FOLDERS = ("./usr/share/doc/*", "./usr/share/locale/*", "./usr/share/man/*/*")
+"""Whose content is left out by tar(1), what is included again as well: dpkg lays that."""
 
 _HOSTS = """\
 127.0.0.1\tlocalhost
@@ -61,20 +65,12 @@ def bootstrap(
     root = ctx.target_root
     if root is None:
         raise ImagewrightError("no-target", "the first tree needs a place")
-    keyring = next((path for path in KEYRINGS if path.exists()), KEYRINGS[0])
+    keyring = _keyring()
     # what mmdebstrap and apt lay down for a while goes into the build's own work folder
     work = Path(ctx.environment["_LIB"]).parent
     with tempfile.TemporaryDirectory(prefix="debian-", dir=work) as folder:
-        options = [
-            'Acquire::Languages "none"',
-            'Acquire::Retries "3"',
-            'APT::Sandbox::User "root"',
-            *(line.rstrip(";") for line in host_settings(ctx.environment)),
-        ]
-        if authority:
-            bundle = Path(folder, "authorities.pem")
-            bundle.write_text(authorities(authority))
-            options.append(f'Acquire::https::CAInfo "{bundle}"')
+        options = _apt_options(ctx, authority, Path(folder))
+        found = ahead(ctx, Path(folder), () if documentation else _EXCLUDED_FOLDERS)
         pins, more = locked.first_tree(ctx.locked, sources)
         settings = ["force-unsafe-io", *(() if documentation else EXCLUDED_DOCUMENTATION)]
         argv = [
@@ -84,18 +80,19 @@ def bootstrap(
             "--variant=minbase",
             f"--architectures={architecture}",
             f"--components={components}",
-            "--include=ca-certificates",
+            f"--include={INCLUDED}",
             "--skip=cleanup/apt/lists",
             f"--keyring={keyring}",
             *(f"--aptopt={option}" for option in options),
             *(f"--dpkgopt={setting}" for setting in settings),
             *pins,
+            *(found.options if found else ()),
             release,
             str(root),
-            *(line.replace("deb ", f"deb [signed-by={keyring}] ", 1) for line in sources.splitlines()),
+            *_signed(sources, keyring),
         ]
         argv += more
-        environment = {**ctx.environment, "TMPDIR": folder}
+        environment = {**ctx.environment, "TMPDIR": folder, **({"PATH": found.path} if found else {})}
         status = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
     if status:
         cause = "its last lines say why: a mirror out of reach, a wrong signature, or a release it does not hold"
@@ -105,6 +102,52 @@ def bootstrap(
             hint = "build once without --offline"
         raise StepFailed("mmdebstrap-failed", f"mmdebstrap failed with exit status {status}", cause=cause, hint=hint)
     dress(root, sources_file=sources_file, documentation=documentation)
+
+
+def fetch_packages(
+    ctx: CallContext, *, release: str, architecture: str, sources: str, authority: str, **_others: object
+) -> dict[str, str]:
+    """Fetch what :func:`bootstrap` needs, ahead of it; the digests of the archives by their names.
+
+    None, if the sources are mmdebstrap's own affair or nobody may be asked: then it goes its own way.
+    """
+    if not sources or ctx.offline or ctx.locked is not None:
+        return {}
+    work = Path(ctx.environment["_LIB"]).parent
+    with tempfile.TemporaryDirectory(prefix="debian-", dir=work) as folder:
+        settings = _apt_options(ctx, authority, Path(folder))
+        keyring = _keyring()
+        return fetch(
+            ctx,
+            release=release,
+            architecture=architecture,
+            settings=settings,
+            sources=_signed(sources, keyring),
+            keyring=keyring,
+        )
+
+
+def _keyring() -> Path:
+    return next((path for path in KEYRINGS if path.exists()), KEYRINGS[0])
+
+
+def _signed(sources: str, keyring: Path) -> list[str]:
+    return [line.replace("deb ", f"deb [signed-by={keyring}] ", 1) for line in sources.splitlines()]
+
+
+def _apt_options(ctx: CallContext, authority: str, folder: Path) -> list[str]:
+    """Settings of apt.conf(5), for the apt of the host; the files that they name are written into ``folder``."""
+    options = [
+        'Acquire::Languages "none"',
+        'Acquire::Retries "3"',
+        'APT::Sandbox::User "root"',
+        *(line.rstrip(";") for line in host_settings(ctx.environment)),
+    ]
+    if authority:
+        bundle = folder / "authorities.pem"
+        bundle.write_text(authorities(authority))
+        options.append(f'Acquire::https::CAInfo "{bundle}"')
+    return options
 
 
 def dress(root: Path, *, sources_file: str, documentation: bool) -> None:
