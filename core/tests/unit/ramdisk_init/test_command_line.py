@@ -94,7 +94,7 @@ words = st.lists(
 @example(b'disk="a"b" "')
 @example(b'=disk= "" disk')
 @example(b"disk=\xff\xfe\xe4")
-def test_any_bytes_are_read_as_the_kernel_reads_them_and_run_nothing(shell, line, reliability):
+def test_any_bytes_are_read_as_the_kernel_reads_them_and_run_nothing(shell, reliability, line):
     with reliability.trying("inputs", "kernel command lines"):
         assert asked(shell, line, "disk") == expected(line, b"disk")
         assert not (shell.root / "injected").exists()
