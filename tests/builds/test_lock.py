@@ -96,7 +96,13 @@ def test_the_locked_versions_are_built_after_the_mirror_has_moved_on(
     assert again.packages["greeting"] == "1.1"
     assert digests(again) == before
     assert lock.read_text() == text
-    # without the lock it is another image
+
+
+def test_packages_of_the_same_date_are_found_when_the_mirror_is_asked_again(
+    image_kit: ImageKit, mirror: Mirror
+) -> None:
+    image_kit.build(mirror=mirror.address, **OPTIONS)
+    mirror.fill(MOVED_ON)
     assert image_kit.build(mirror=mirror.address, refresh=True, **OPTIONS).packages["greeting"] == "9.9"
 
 

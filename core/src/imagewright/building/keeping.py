@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from imagewright.building.layerkeys import LayerKeys
 from imagewright.building.packages import DATED
@@ -152,10 +153,10 @@ class Keeping:
         text = answer.facts.get(DATED, "")
         return int(text) if text.isdecimal() and not self._building.epoch_fixed else self._building.epoch
 
-    def _take(self, key: str) -> bool:
-        """Put the layer of that key on the stack, if there is one for the stack as it is."""
+    def _take(self, key: str, answered: Mapping[str, str] = MappingProxyType({})) -> bool:
+        """Put the layer of that key on the stack, if there is one for the stack as it is, made on the same answers."""
         found = self._store.find(key, self._below, self._sound) if self._store and self._finds else None
-        if found is None:
+        if found is None or any(found.facts.get(fact, value) != value for fact, value in answered.items()):
             return False
         building = self._building
         building.layers.append(kept(key))
@@ -194,7 +195,7 @@ class Keeping:
         if again and known is not None:
             # the same answer as before: what was made on the layer of then is still good
             fresh = building.layers.pop()
-            if self._take(known):
+            if self._take(known, {fact: value for fact, value in building.facts.items() if before.get(fact) != value}):
                 return
             building.layers.append(fresh)
         self._below = secrets.token_hex(16)
