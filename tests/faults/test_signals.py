@@ -36,7 +36,7 @@ def test_a_builder_that_ends_at_any_step_boundary(bench: Bench, number: signal.S
 
 @signals
 def test_a_builder_that_ends_before_any_change_of_a_file(bench: Bench, number: signal.Signals) -> None:
-    for at in some(number.name, bench.counts()["call"], 22):
+    for at in some(number.name, bench.counts()["call"], 28):
         done = bench.strike(
             f"{number.name} before a change of a file", signal=number, at="call", number=at, statuses=(STATUS[number],)
         )
