@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagewright.building import packagestore
 from imagewright.building.layerkeys import mapping_name
 from imagewright.building.unchanged import leave_room
 from imagewright.building.workfolder import work_folder
@@ -26,6 +27,7 @@ class Pruned:
     in_use: tuple[KeptLayer, ...]
     left: tuple[KeptLayer, ...]
     images: int  # how many kept images went, to which the same bounds apply
+    archives: int = 0  # bytes of package archives that went, to which the same bounds apply
 
 
 def store_folder(cache_dir: Path) -> Path:
@@ -46,7 +48,9 @@ def prune(cache_dir: Path, *, most: int | None, oldest: float | None) -> Pruned:
         forget_answers(folder, oldest)
     gone, in_use = _remove(cache_dir, going)
     images = leave_room(cache_dir, most=most, oldest=oldest)
-    return Pruned(gone=gone, in_use=in_use, left=kept_layers(folder), images=images)
+    bound = packagestore.MOST if most is None else min(most, packagestore.MOST)
+    archives = packagestore.store_of(cache_dir).prune(most=bound, oldest=oldest)
+    return Pruned(gone=gone, in_use=in_use, left=kept_layers(folder), images=images, archives=archives)
 
 
 def verify(cache_dir: Path, tell: Callable[[KeptLayer, bool], None]) -> tuple[KeptLayer, ...]:

@@ -46,13 +46,15 @@ def prune(invocation: Invocation) -> None:
                 "removed": [_document(one) for one in done.gone],
                 "in_use": [_document(one) for one in done.in_use],
                 "images": done.images,
+                "archives": done.archives,
                 "freed": freed,
                 "left": sum(one.size for one in done.left),
             }
         )
         return
     images = f"; {done.images} kept {'image' if done.images == 1 else 'images'}" if done.images else ""
-    sys.stdout.write(f"removed {_count(done.gone)}, {_size(freed)}{images}\n")
+    archives = f"; {_size(done.archives)} of package archives" if done.archives else ""
+    sys.stdout.write(f"removed {_count(done.gone)}, {_size(freed)}{images}{archives}\n")
     if done.in_use:
         sys.stdout.write(f"{_count(done.in_use)} stay: a running build uses them\n")
     sys.stdout.write(f"left: {_count(done.left)}, {_size(sum(one.size for one in done.left))}\n")
