@@ -25,10 +25,11 @@ def write_beside(
     manifest: Mapping[str, Any],
     artefacts: Sequence[Artefact],
     building: Building | None,
+    environment: Mapping[str, str],
 ) -> list[Path]:
     """Write all of it into ``folder``, where the artefacts lie; their paths with those of the artefacts, first these.
 
-    ``building`` holds the root tree, if there is one. Raises UsageError, HostError.
+    ``building`` holds the root tree, if there is one; ``environment`` is the caller's. Raises UsageError, HostError.
     """
 
     def look(packages: list[str]) -> Mapping[str, Any]:
@@ -45,9 +46,9 @@ def write_beside(
 
     path, sums = folder / f"{stem}.manifest.json", folder / f"{stem}.sha256"
     write_manifest(manifest, path)
-    others = [path, *attest(beside, folder, stem, manifest, look, sha256_of)]
+    others = [path, *attest(beside, folder, stem, manifest, look, sha256_of, environment)]
     write_sums([*artefacts, *map(finished, others)], sums)
-    return [*(one.path for one in artefacts), *others, sums, *sign(beside.signers, sums)]
+    return [*(one.path for one in artefacts), *others, sums, *sign(beside.signers, sums, environment)]
 
 
 def remove_stale(written: Iterable[Path], output: Path, stem: str) -> None:

@@ -23,8 +23,8 @@ from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.running import run_on_disk
 from imagewright.building.state import Building
 from imagewright.building.unchanged import again, image_key, keep_image
-from imagewright.building.writing import write_artefacts
 from imagewright.building.workfolder import clear_abandoned
+from imagewright.building.writing import write_artefacts
 from imagewright.discovery import load_output
 from imagewright.disk.assembly import layout_json
 from imagewright.disk.sizes import Bound, fold, layout_overhead, parse_block_device, partition_number
@@ -239,7 +239,13 @@ def _write_artefacts(
         building, version=version, size=size, slate=found, disk=disk, packages=listed, artefacts=artefacts
     )
     files = write_beside(
-        building.request.beside, folder, output.name, manifest=document, artefacts=artefacts, building=building
+        building.request.beside,
+        folder,
+        output.name,
+        manifest=document,
+        artefacts=artefacts,
+        building=building,
+        environment=building.request.environment,
     )
     moves = [(path, output.with_name(path.name)) for path in files]
     moves += write_lock(building, folder)

@@ -49,7 +49,7 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
     check_usable(request.cache_dir, "cache folder", "cache-dir")
     check_room(prepared, work)
     suffixes = [load_output(kind).suffix for kind in request.types]
-    request.beside.check()
+    request.beside.check(request.environment)
     check_writable(request.output, (*suffixes, ".manifest.json", ".sha256", *request.beside.suffixes))
 
 

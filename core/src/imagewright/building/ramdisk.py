@@ -74,7 +74,7 @@ def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> Ra
     output = request.image.output
     undo_killed(request.image.cache_dir)
     check_writable(output, ("",))
-    request.image.beside.check()
+    request.image.beside.check(request.image.environment)
     suffixes = (".kernel", ".manifest.json", ".sha256", *request.image.beside.suffixes)
     check_writable(output.with_name(_stem(output)), suffixes)
     with _shop(request, planned, monitor, log) as shop:
@@ -384,7 +384,13 @@ def _published(
         lock=shop.building.lock if shop.building else None,
     )
     files = write_beside(
-        shop.request.image.beside, made, stem, manifest=document, artefacts=artefacts, building=shop.building
+        shop.request.image.beside,
+        made,
+        stem,
+        manifest=document,
+        artefacts=artefacts,
+        building=shop.building,
+        environment=shop.request.image.environment,
     )
     moves = [(path, output.with_name(path.name)) for path in files]
     moves += write_lock(shop.building, made) if shop.building else ()

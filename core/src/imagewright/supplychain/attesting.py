@@ -23,6 +23,7 @@ def attest(
     manifest: Mapping[str, Any],
     look: Callable[[list[str]], Mapping[str, Any]],
     files: Callable[[Path], str],
+    environment: Mapping[str, str],
 ) -> list[Path]:
     """Write the bill of materials and the statement about what lies in ``folder``; their paths.
 
@@ -41,26 +42,28 @@ def attest(
         others = [folder / f"{stem}.manifest.json", *made]
         subjects = [*inventory.files, *((path.name, files(path)) for path in others)]
         made.append(folder / f"{stem}{STATEMENT}")
-        made[-1].write_bytes(_statement(provenance.statement_of(manifest, inventory, subjects), beside.signers))
+        made[-1].write_bytes(
+            _statement(provenance.statement_of(manifest, inventory, subjects), beside.signers, environment)
+        )
     return made
 
 
-def sign(signers: Signers, sums: Path) -> list[Path]:
+def sign(signers: Signers, sums: Path, environment: Mapping[str, str]) -> list[Path]:
     """Write the signatures of the sums beside them; their paths. Raises UsageError, HostError."""
     made = []
-    for kind, signature in (signers.sign(sums.read_bytes()) if signers else {}).items():
+    for kind, signature in (signers.sign(sums.read_bytes(), environment) if signers else {}).items():
         path = sums.with_name(sums.name + SUFFIXES[kind])
         path.write_bytes(signature.content)
         made.append(path)
     return made
 
 
-def _statement(document: Mapping[str, Any], signers: Signers) -> bytes:
+def _statement(document: Mapping[str, Any], signers: Signers, environment: Mapping[str, str]) -> bytes:
     """The statement, in an envelope with its signatures if there are any."""
     payload = _json(document)
     if not signers:
         return payload
-    signatures: Sequence[envelopes.Signature] = list(signers.sign(envelopes.signed_text(payload)).values())
+    signatures: Sequence[envelopes.Signature] = list(signers.sign(envelopes.signed_text(payload), environment).values())
     return _json(envelopes.enclosed(payload, signatures))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,13 +24,13 @@ class Beside:
     provenance: bool = False
     signers: Signers = field(default_factory=Signers)
 
-    def check(self) -> None:
+    def check(self, environment: Mapping[str, str]) -> None:
         """Raise UsageError or HostError for what cannot be done, before any work."""
         if self.bill == "spdx":
             from imagewright.supplychain.spdx import check_library
 
             check_library()
-        self.signers.check()
+        self.signers.check(environment)
 
     @property
     def suffixes(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagewright.supplychain import openpgp
@@ -15,25 +15,24 @@ SUFFIXES = {"ed25519": ".sig", "openpgp": ".asc"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signers:
-    """The keys of one build; with none, nothing is signed. ``environment`` is the caller's, for gpg."""
+    """The keys of one build; with none, nothing is signed. What they do takes the caller's environment, for gpg."""
 
     file: Path | None = None
     gpg: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.file is not None or bool(self.gpg)
 
-    def check(self) -> None:
+    def check(self, environment: Mapping[str, str]) -> None:
         """Find out that the keys can be used, as far as that is known without signing. Raises UsageError, HostError."""
         if self.file is not None:
             from imagewright.supplychain.ed25519 import private_key
 
             private_key(self.file)
         if self.gpg:
-            openpgp.secret_key(self.gpg, self.environment)
+            openpgp.secret_key(self.gpg, environment)
 
-    def sign(self, text: bytes) -> dict[str, Signature]:
+    def sign(self, text: bytes, environment: Mapping[str, str]) -> dict[str, Signature]:
         """The signatures of a text, by their kind. Raises UsageError, HostError."""
         made = {}
         if self.file is not None:
@@ -42,6 +41,6 @@ class Signers:
             key = private_key(self.file)
             made["ed25519"] = Signature(key=key.name, content=key.sign(text))
         if self.gpg:
-            fingerprint = openpgp.secret_key(self.gpg, self.environment)
-            made["openpgp"] = Signature(key=fingerprint, content=openpgp.sign(text, fingerprint, self.environment))
+            fingerprint = openpgp.secret_key(self.gpg, environment)
+            made["openpgp"] = Signature(key=fingerprint, content=openpgp.sign(text, fingerprint, environment))
         return made

@@ -20,6 +20,8 @@ from imagewright.cli.programs import PROGRAMS
 from imagewright.cli.resolve import resolve
 from imagewright.errors import UsageError
 from imagewright.request import Request
+from imagewright.supplychain.request import Beside
+from imagewright.supplychain.signing import Signers
 
 BIN = Path(sys.executable).parent
 
@@ -109,6 +111,10 @@ def test_every_option_reaches_the_request(tmp_path):
             "offline": True,
             "no-cache": True,
             "trace": True,
+            "sbom": "spdx",
+            "provenance": True,
+            "sign-key": str(tmp_path / "ca.pem"),
+            "sign-gpg": "ann",
         },
         environment={"http_proxy": "http://proxy"},
     )
@@ -136,6 +142,7 @@ def test_every_option_reaches_the_request(tmp_path):
         offline=True,
         no_cache=True,
         trace=True,
+        beside=Beside(bill="spdx", provenance=True, signers=Signers(file=tmp_path / "ca.pem", gpg="ann")),
         environment={"http_proxy": "http://proxy"},
     )
 

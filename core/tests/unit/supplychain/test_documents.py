@@ -1,4 +1,4 @@
-"""Bills of materials that the formats' own validators take, the same bytes every time, and the look that they rest on."""
+"""Bills of materials that the formats' own validators take, the same bytes every time, and what they rest on."""
 
 from __future__ import annotations
 

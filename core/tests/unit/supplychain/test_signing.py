@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,17 @@ from imagewright.supplychain.verifying import Trusted, verify
 
 from .conftest import Gpg, Keys
 
+NONE: Mapping[str, str] = {}
 
-def signed_image(folder: Path, signers: Signers, *, name: str = "web.qcow2") -> Path:
+
+def signed_image(folder: Path, signers: Signers, environment: Mapping[str, str] = NONE) -> Path:
     """An image with sums and signatures beside it."""
+    name = "web.qcow2"
     image = folder / name
     image.write_bytes(b"an image")
     sums = folder / "web.sha256"
     sums.write_text(f"{hashlib.sha256(b'an image').hexdigest()}  {name}\n")
-    sign(signers, sums)
+    sign(signers, sums, environment)
     return image
 
 
@@ -50,7 +54,7 @@ def test_openssl_checks_the_signature_too(image: Path, keys: Keys) -> None:
 
 
 def test_gpg_checks_the_signature_too(tmp_path: Path, gpg: Gpg) -> None:
-    signed_image(tmp_path, Signers(gpg="ann@desk", environment=gpg.environment))
+    signed_image(tmp_path, Signers(gpg="ann@desk"), gpg.environment)
     command = ["gpg", "--verify", str(tmp_path / "web.sha256.asc"), str(tmp_path / "web.sha256")]
     subprocess.run(command, env=gpg.environment, capture_output=True, check=True)
 
@@ -64,7 +68,7 @@ def test_a_signed_image_is_verified_by_any_form_of_the_key(image: Path, keys: Ke
 
 
 def test_a_signature_of_gpgs_is_verified_by_a_keyring_in_either_form(tmp_path: Path, gpg: Gpg) -> None:
-    image = signed_image(tmp_path, Signers(gpg=gpg.fingerprint, environment=gpg.environment))
+    image = signed_image(tmp_path, Signers(gpg=gpg.fingerprint), gpg.environment)
     armoured = tmp_path / "key.asc"
     armoured.write_bytes(
         subprocess.run(
@@ -107,7 +111,7 @@ def test_sums_without_a_signature_are_refused(image: Path, keys: Keys) -> None:
 def test_an_absent_file_is_refused_only_where_all_were_asked_for(image: Path, keys: Keys) -> None:
     sums = image.with_name("web.sha256")
     sums.write_text(sums.read_text() + f"{'0' * 64}  web.raw\n")
-    sign(Signers(file=keys.private), sums)
+    sign(Signers(file=keys.private), sums, NONE)
     assert refused(sums, keys.public) == "signed-file-absent"
     assert verify(image, Trusted.read([keys.public])).absent == ("web.raw",)
 
@@ -122,7 +126,7 @@ def test_a_file_that_the_sums_do_not_list_is_refused(image: Path, keys: Keys) ->
 def test_sums_that_lead_elsewhere_are_refused_though_they_are_signed(image: Path, keys: Keys, line: str) -> None:
     sums = image.with_name("web.sha256")
     sums.write_text(sums.read_text() + f"{'0' * 64}  {line}\n")
-    sign(Signers(file=keys.private), sums)
+    sign(Signers(file=keys.private), sums, NONE)
     assert refused(sums, keys.public) == "bad-sums-line"
 
 
@@ -133,7 +137,7 @@ def test_names_with_escapes_are_read_as_they_were_written(tmp_path: Path, keys: 
     odd = tmp_path / "a\\b.raw"
     odd.write_bytes(b"x")
     write_sums([finished(odd)], tmp_path / "web.sha256")
-    sign(Signers(file=keys.private), tmp_path / "web.sha256")
+    sign(Signers(file=keys.private), tmp_path / "web.sha256", NONE)
     assert verify(tmp_path / "web.sha256", Trusted.read([keys.public])).files == ("a\\b.raw",)
 
 
@@ -164,11 +168,11 @@ def test_keys_that_cannot_sign_are_refused_before_the_build(tmp_path: Path, keys
         (encrypted(tmp_path, keys), "it is encrypted"),
     ):
         with pytest.raises(UsageError) as failure:
-            Signers(file=file).check()
+            Signers(file=file).check(NONE)
         assert cause in failure.value.cause
     with pytest.raises(UsageError, match="no secret key"):
-        Signers(gpg="bob@desk", environment=gpg.environment).check()
-    Signers(file=keys.private, gpg="ann@desk", environment=gpg.environment).check()
+        Signers(gpg="bob@desk").check(gpg.environment)
+    Signers(file=keys.private, gpg="ann@desk").check(gpg.environment)
 
 
 def rsa_key() -> bytes:
@@ -246,6 +250,6 @@ def test_any_statement_that_somebody_trusted_signed_the_sum_of_is_read_or_refuse
     (tmp_path / "web.provenance.json").write_bytes(statement)
     sums = tmp_path / "web.sha256"
     sums.write_text(f"{hashlib.sha256(statement).hexdigest()}  web.provenance.json\n")
-    sign(Signers(file=keys.private), sums)
+    sign(Signers(file=keys.private), sums, NONE)
     with pytest.raises(VerificationFailed):
         verify(sums, Trusted.read([keys.public]))

@@ -74,7 +74,6 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
             signers=Signers(
                 file=values["sign-key"].absolute() if values["sign-key"] else None,
                 gpg=values["sign-gpg"],
-                environment=invocation.environment,
             ),
         ),
         "environment": invocation.environment,
