@@ -168,5 +168,8 @@ class Output(Protocol):
     tools: Sequence[str]  # programs of the host
 
     def write(self, image: BuiltImage, destination: Path) -> None:
-        """Write the artefact at ``destination``, which does not exist yet; raise ImagewrightError on failure."""
+        """Write the artefact at ``destination``, which does not exist yet; raise ImagewrightError on failure.
+
+        Several drivers that need the raw disk write at once, each in a process of its own, which may be ended.
+        """
         ...
