@@ -11,17 +11,21 @@ from pathlib import Path
 
 @contextmanager
 def alone(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file ``path`` alone; ``on_wait`` is called before waiting for another holder.
+    """Hold the lock file ``path`` alone; ``on_wait`` is called once, before waiting for other holders.
 
     The file is gone afterwards. Raises OSError if it cannot be made.
     """
+    waited = False
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                on_wait()
+                # of several who wait, the file is gone for all but one when its holder ends
+                if not waited:
+                    on_wait()
+                waited = True
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             # the holder before removed the name, so that somebody else may have made and locked a new file by now
             if _is_at(descriptor, path):
