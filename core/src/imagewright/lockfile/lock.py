@@ -20,7 +20,7 @@ SCHEMA = 1
 _HEAD = (
     "# The versions that an image was made of. --lock with this file builds from them, --refresh besides renews it.\n"
 )
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"(?!sha256:)(\S+)(?: sha256:([0-9a-f]{64}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +112,10 @@ def _bad(path: Path, cause: str) -> UsageError:
 
 def _package(key: str, value: str) -> Package:
     name, _, architecture = key.partition(":")
-    version, _, digest = value.partition(" sha256:")
-    if not name or not version or (digest and _DIGEST.fullmatch(digest) is None):
+    found = _VERSION.fullmatch(value)
+    if not name or found is None:
         raise ValueError(f"the package {key} has no version and digest, but {value!r}")
-    return Package(name=name, version=version, architecture=architecture, digest=digest)
+    return Package(name=name, version=found[1], architecture=architecture, digest=found[2] or "")
 
 
 def _text(value: Any) -> str:
