@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -63,7 +64,8 @@ def main() -> int:
 def written(folder: Path, flavours: list[str]) -> Path:
     """The images file, with a flavour for each role beside it."""
     names = ", ".join(f'"{name}"' for name in flavours)
-    text = '[defaults]\nflavour-path = ["roles"]\ncache-dir = "cache"\noutput = "{name}"\n'
+    folders = json.dumps(["roles", *filter(None, os.environ.get("FLAVOURS_PATH", "").split(":"))])
+    text = f'[defaults]\nflavour-path = {folders}\ncache-dir = "cache"\noutput = "{{name}}"\n'
     for role in ROLES:
         text += f'[images.{role}]\nflavours = [{names}, "role-{role}"]\n'
         script = folder / "roles" / f"role-{role}" / "install.d" / "50-role"
