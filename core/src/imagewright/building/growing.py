@@ -30,6 +30,7 @@ from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import work_folder
 from imagewright.errors import HostError, ImagewrightError, UsageError
 from imagewright.events import Monitor, Notice
+from imagewright.layers.content import may_change
 from imagewright.layers.store import TREE
 from imagewright.plan import CORE, PlannedStep
 from imagewright.planning import Prepared
@@ -50,6 +51,9 @@ TREE_PHASES = (
     Phase.CLEANUP,
 )
 """The phases that change the root tree, in their order."""
+
+MODULES = ("lib/modules", "usr/lib/modules")
+"""Where kernels have their modules: what tells that one was installed or removed."""
 
 DEEPEST = 400
 """Layers of a tree that are kept one by one, below what the kernel can stack with the sandbox's own."""
@@ -182,7 +186,7 @@ def _found_or_run(building: Building, keeping: Keeping, planned: PlannedStep, na
                 take_out_tools(building, layer)
             if not shared:
                 building.layers.append(layer)
-        if planned.phase is not Phase.ROOT:
+        if planned.phase is not Phase.ROOT and may_change(building.folder / "layers" / layer, MODULES):
             _find_kernel(building)
 
     if len(building.layers) >= DEEPEST:

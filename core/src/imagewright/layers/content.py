@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_OPAQUE = "user.overlay.opaque"  # overlayfs(5), with the mount option userxattr
 
 
 def described(*, path: str) -> dict[str, object]:
@@ -43,6 +46,31 @@ def light(*, path: str) -> str:
     except OSError:
         return ""
     return digest.hexdigest()
+
+
+def may_change(layer: Path, paths: Sequence[str]) -> bool:
+    """Whether a layer can show something else than those below at one of ``paths``, or below it.
+
+    True too where only the namespace can look. ``layer`` may not be there, which changes nothing.
+    """
+    try:
+        return any(_changes(layer, path) for path in paths)
+    except OSError:
+        return True
+
+
+def _changes(layer: Path, path: str) -> bool:
+    current = layer
+    for name in path.split("/"):
+        current /= name
+        try:
+            status = current.lstat()
+        except FileNotFoundError:
+            return False
+        # a link or a file in a folder's place, a whiteout, or a folder that hides the one below
+        if not stat.S_ISDIR(status.st_mode) or _OPAQUE in os.listxattr(current, follow_symlinks=False):
+            return True
+    return True
 
 
 def _walk(root: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
