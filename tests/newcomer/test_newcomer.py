@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 pytestmark = [pytest.mark.build, pytest.mark.network, pytest.mark.timeout(2400)]
 
+FILES = ("demo.qcow2", "demo.manifest.json", "demo.sha256")
 LINUX_ROOT = ("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "0FC63DAF-8483-4772-8E79-3D69D8477DE4")
 
 
@@ -74,6 +76,56 @@ def test_the_set_up_says_nothing_and_is_quick_where_nothing_is_missing(newcomer:
     assert newcomer.run("scripts/setup", minutes=1) == ""
     # other builds run beside it, so that this is not the second that it takes alone
     assert time.monotonic() - start < 15
+
+
+def inputs_of(folder: Path) -> tuple[Any, ...]:
+    """What the world gave to a build: the date and the versions of its packages."""
+    manifest = json.loads((folder / "demo.manifest.json").read_text())
+    return manifest["source_date_epoch"], manifest["packages"]
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def test_root_makes_the_same_bytes_elsewhere(newcomer: Any, said: str, tmp_path: Path) -> None:
+    cache, place = tmp_path / "cache", tmp_path / "a folder" / "of another name"
+    place.mkdir(parents=True)
+    shutil.copytree(newcomer.home / ".cache/imagewright/packages", cache / "packages")
+    environment = newcomer.environment() | {
+        "HOME": str(tmp_path),
+        "USER": "root",
+        "LOGNAME": "root",
+        "HOSTNAME": "elsewhere",
+        "TZ": "Pacific/Kiritimati",
+        "LC_ALL": "tr_TR.UTF-8",
+        "LANG": "tr_TR.UTF-8",
+        "PYTHONHASHSEED": "7",
+    }
+    own = ("--no-cache", "--cache-dir", str(cache), "--work-dir", str(tmp_path), "--progress", "plain")
+    argv = [newcomer.checkout / ".venv/bin/disk-image-create", *own, "-o", "demo.qcow2", "debian", "vm"]
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        done = subprocess.run(
+            argv, cwd=place, env=environment, umask=0o077, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+    finally:
+        os.sched_setaffinity(0, cores)
+    shutil.rmtree(cache)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if inputs_of(place) != inputs_of(newcomer.checkout):
+        # the archive has moved on since the account's build
+        newcomer.run(".venv/bin/disk-image-create", "--refresh", "-o", "demo.qcow2", "debian", "vm", minutes=20)
+    found = subprocess.run(
+        [newcomer.checkout / ".venv/bin/imagewright", "diff", newcomer.checkout / "demo.qcow2", place / "demo.qcow2"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == "the same bytes\n", found.stdout + found.stderr
+    assert digests_of(place) == digests_of(newcomer.checkout)
 
 
 def test_the_account_passes_the_tests_of_builds(newcomer: Any, said: str) -> None:
