@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -90,12 +91,10 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    folder = tmp_path_factory.mktemp("restricted")
-    for parent in (folder, *folder.parents):
-        if parent.owner() == "root" and parent != Path("/tmp") and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    return Host(folder)
+def host() -> Iterator[Host]:
+    # not below pytest's own folders: every run of pytest closes them to others anew
+    with tempfile.TemporaryDirectory(prefix="imagewright-restricted-", dir="/tmp") as name:
+        yield Host(Path(name))
 
 
 @pytest.fixture(scope="module")
