@@ -91,7 +91,7 @@ BUILDER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from imagewright.building import build
+from imagewright.building.build import build
 from imagewright.request import Request
 from imagewright.testing.built import RecordingMonitor
 

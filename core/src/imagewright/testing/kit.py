@@ -234,7 +234,7 @@ class ImageKit:
         _write_distribution(self._toy, "imagewright-toy", __version__, [f"{TOY} = imagewright.testing.toy:Toy"])
 
     def _build(self, request: Request) -> Built:
-        from imagewright.building import build
+        from imagewright.building.build import build
 
         self._builds += 1
         log = self.folder / f"build-{self._builds}.log"

@@ -95,7 +95,7 @@ def _with_flags(values: Values, run: Values) -> list[Resolved]:
 
 
 def _planned_disk(entry: ImageEntry, invocation: Invocation) -> PlannedImage:
-    from imagewright.building import build
+    from imagewright.building.build import build
     from imagewright.building.growing import work_parent
     from imagewright.building.hostcheck import check_host
     from imagewright.discovery import load_output
