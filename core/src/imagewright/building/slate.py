@@ -156,7 +156,15 @@ def marks_of_build(building: Building) -> Marks:
 def slate_key(request: Request, prepared: Prepared) -> str:
     """The digest of everything that decides over a tree, but for the tree: rules, marks, and who allows what."""
     allowed = [sorted(request.allow), sorted((one.name, sorted(one.allows)) for one in prepared.plan.flavours)]
-    return digest_of(core_digest("imagewright.blankslate"), marks_of(request, prepared).document(), allowed)
+    return digest_of(core_digest("imagewright.blankslate"), _lasting(marks_of(request, prepared)), allowed)
+
+
+def _lasting(marks: Marks, passing: str = "") -> dict[str, Any]:
+    """The marks without those that are others at every start of the machine, with every disk that is plugged in, and
+    in every build (the work folder ``passing``): a tree of earlier was looked through for those of then.
+    """
+    paths = [path for path in marks.paths if path != passing]
+    return {**marks.document(), "paths": paths, "identifiers": []}
 
 
 def _telling(path: Path) -> bool:
@@ -175,9 +183,7 @@ def checked(building: Building) -> dict[str, Any]:
     marks = marks_of_build(building)
     topmost = tuple(reversed(building.layers))
     note = building.kept / topmost[0].partition("/")[2] / _NOTE if building.top and building.kept else None
-    # the work folder is another one in every build, and none of a kept layer's
-    lasting = {**marks.document(), "paths": [path for path in marks.paths if path != str(building.folder)]}
-    key = digest_of(core_digest("imagewright.blankslate"), lasting, building.top)
+    key = digest_of(core_digest("imagewright.blankslate"), _lasting(marks, str(building.folder)), building.top)
     found = _noted(note, key)
     if found is None:
         job = PythonJob(
