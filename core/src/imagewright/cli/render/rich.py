@@ -100,7 +100,9 @@ class RichMonitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the screen away again."""
-        self._live.stop()
+        # a terminal that is gone takes nothing, which must not hide what ended the build
+        with suppress(OSError):
+            self._live.stop()
 
     def handle(self, event: events.Event) -> None:
         """Take note of an event."""
