@@ -71,7 +71,8 @@ class Bench:
 
     def measure_ours(self, *options: str | Path, cache: Path, name: str = "ours") -> Cost:
         """Run it."""
-        return measured(self.ours(*options, cache=cache, name=name), log=self.log, folder=self.scratch)
+        command = self.ours(*options, cache=cache, name=name)
+        return measured(command, environment=without_proxies(), log=self.log, folder=self.scratch)
 
     def write_last(self, word: str) -> None:
         """Write the flavour that has the last script of ``install``."""
@@ -86,7 +87,7 @@ class Bench:
         """The classic pipeline."""
         output = self.scratch / "classic.qcow2"
         words: list[str | Path] = [HERE / "classic.sh", self.ram, output, self.address, self.release]
-        cost = measured([*words, ",".join(self.packages)], log=self.log)
+        cost = measured([*words, ",".join(self.packages)], environment=without_proxies(), log=self.log)
         output.unlink()
         return cost
 
@@ -94,7 +95,7 @@ class Bench:
         """diskimage-builder."""
         words = dib.command(self.scratch / "dib", self.packages)
         environment = dib.environment(
-            os.environ,
+            without_proxies(),
             binaries=binaries,
             folder=self.folder / "dib",
             mirror=self.address,
@@ -120,6 +121,11 @@ def main() -> int:
         raise SystemExit("diskimage-builder and mmdebstrap in root mode need root")
     with prepared(options) as bench:
         return finish(document(bench, options.runs, options.without))
+
+
+def without_proxies() -> dict[str, str]:
+    """The caller's variables, but for proxies: the mirror is on this machine."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def default_folder() -> Path:
