@@ -172,8 +172,10 @@ def _tree(homes: Collection[str], marks: Marks) -> Iterator[Seen]:
     placed = [path for path in every if not path.startswith(HOME)]
     deep = {path.removesuffix("/**") for path in placed if path.endswith("/**")}
     flat = {os.path.dirname(path) for path in placed if not path.endswith("/**")}
-    for home in {*homes, "/root", *(f"/home/{name}" for name in _names("/home"))}:
-        flat |= {home, f"{home}/.ssh"}
+    every_home = {*homes, "/root", *(f"/home/{name}" for name in _names("/home"))}
+    flat |= {f"{home}/.ssh" for home in every_home}
+    # many accounts are at home in /usr/sbin and the like; of a home only the hidden files count
+    hidden = [os.path.join(home, name) for home in sorted(every_home) for name in _names(home) if name.startswith(".")]
     seen: set[str] = set()
     below: set[tuple[int, int]] = set()
     for folder in sorted(deep):
@@ -181,12 +183,11 @@ def _tree(homes: Collection[str], marks: Marks) -> Iterator[Seen]:
             if one.path not in seen:
                 seen.add(one.path)
                 yield one
-    for folder in sorted(flat):
-        for path in (os.path.join(folder, name) for name in _names(folder)):
-            entry = None if path in seen else _seen(path)
-            if entry is not None:
-                seen.add(path)
-                yield entry
+    for path in (*hidden, *(os.path.join(folder, name) for folder in sorted(flat) for name in _names(folder))):
+        entry = None if path in seen else _seen(path)
+        if entry is not None:
+            seen.add(path)
+            yield entry
 
 
 def _below(folder: str, walked: set[tuple[int, int]]) -> Iterator[Seen]:
