@@ -186,7 +186,9 @@ def _found_or_run(building: Building, keeping: Keeping, planned: PlannedStep, na
                 take_out_tools(building, layer)
             if not shared:
                 building.layers.append(layer)
-        if planned.phase is not Phase.ROOT and may_change(building.folder / "layers" / layer, MODULES):
+        written = building.folder / "layers" / layer
+        # the first tree may have brought one
+        if planned.phase is not Phase.ROOT and (not building.kernel or may_change(written, MODULES)):
             _find_kernel(building)
 
     if len(building.layers) >= DEEPEST:
