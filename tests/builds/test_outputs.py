@@ -79,12 +79,12 @@ def test_the_types_of_a_disk_are_written_at_the_same_time(drivers: ImageKit) -> 
         for event in built.events
         if isinstance(event, StepStarted | StepFinished) and event.phase == "artefacts"
     ]
-    assert names[:2] == [("StepStarted", "tar", 3), ("StepFinished", "tar", 0)]
-    assert {name for name in names if name[0] == "StepStarted"} == {
-        ("StepStarted", "met", 1),
-        ("StepStarted", "mut", 2),
-        ("StepStarted", "tar", 3),
-    }
+    assert names[:4] == [
+        ("StepStarted", "tar", 1),
+        ("StepFinished", "tar", 0),
+        ("StepStarted", "met", 2),
+        ("StepStarted", "mut", 3),
+    ]
 
 
 def test_the_sums_of_all_types_are_those_of_the_files_and_all_hold_the_same_disk(image_kit: ImageKit) -> None:
