@@ -132,23 +132,25 @@ def test_after_a_failure_the_build_resumes_at_the_step_that_failed(kit: ImageKit
 
 
 def test_new_extra_data_runs_the_steps_that_see_it_and_no_other(kit: ImageKit, tmp_path: Path) -> None:
+    home = {"environment": {"HOME": str(tmp_path)}}
     data = tmp_path / "data"
     data.write_text("old")
     kit.flavour(
         "bringer",
         {
-            "extra-data.d/10-bring": SH + f'cp {data} "$TMP_HOOKS_PATH/brought"\n',
+            "flavour.toml": 'reads = ["~/data"]\n',
+            "extra-data.d/10-bring": SH + 'cp "$HOME/data" "$TMP_HOOKS_PATH/brought"\n',
             "install.d/60-take": SH + "mkdir -p /srv; cp /tmp/in_target.d/brought /srv/brought\n",
         },
     )
-    kit.build("bringer")
-    assert ran(kit.build("bringer")) == ["extra-data/10-bring"]
+    kit.build("bringer", **home)
+    assert ran(kit.build("bringer", **home)) == ["extra-data/10-bring"]
     data.write_text("new")
-    built = kit.build("bringer")
+    built = kit.build("bringer", **home)
     assert ran(built) == ["extra-data/10-bring", "install/60-take", "cleanup/90-toypm"]
     assert built.read("srv/brought") == "new"
     data.chmod(0o755)
-    assert "install/60-take" in ran(kit.build("bringer"))
+    assert "install/60-take" in ran(kit.build("bringer", **home))
 
 
 def test_a_secret_decides_and_is_written_nowhere(kit: ImageKit) -> None:
