@@ -11,7 +11,9 @@ from imagewright import __version__
 from imagewright.building.artefacts import Artefact
 from imagewright.building.locked import lock_digest
 from imagewright.building.state import Building
+from imagewright.lockfile.lock import Lock
 from imagewright.planning.display import plan_document, without_places
+from imagewright.request import Request
 from imagewright.types import Package
 
 SCHEMA = 1
@@ -32,6 +34,7 @@ def manifest_of(
     return {
         "schema": SCHEMA,
         "imagewright": __version__,
+        "request": asked(building.request),
         "image": {"id": building.prepared.context.image_name, "version": version, "size": size},
         "plan": without_places(plan_document(building.prepared)),
         "facts": dict(building.facts),
@@ -40,14 +43,36 @@ def manifest_of(
         **lock_digest(building.lock),
         "blank_slate": dict(slate),
         "disk": dict(disk),
-        "packages": [
-            {"name": package.name, "version": package.version, "architecture": package.architecture}
-            for package in sorted(packages, key=lambda package: (package.name, package.architecture))
-        ],
+        "packages": listed(packages, building.lock),
         "artefacts": [
             {"file": one.path.name, "size": one.path.stat().st_size, "sha256": one.sha256} for one in artefacts
         ],
     }
+
+
+def asked(request: Request) -> dict[str, Any]:
+    """What was asked for besides flavours, parameters and packages, which the plan has; no path and no address."""
+    return {
+        "types": sorted(request.types),
+        "image_size": request.image_size,
+        "root_label": request.root_label,
+        "fs_type": request.fs_type,
+        "kernel_arguments": request.kernel_arguments,
+        "skip_base": request.skip_base,
+        "for_publishing": request.for_publishing,
+        "allow": list(request.allow),
+    }
+
+
+def listed(packages: Sequence[Package], lock: Lock | None) -> list[dict[str, str]]:
+    """The packages of a tree, each with the digest of its archive if the lock has that."""
+    digests = {(one.name, one.version, one.architecture): one.digest for one in (lock.packages if lock else ())}
+    found = []
+    for package in sorted(packages, key=lambda package: (package.name, package.architecture)):
+        digest = digests.get((package.name, package.version, package.architecture), "")
+        one = {"name": package.name, "version": package.version, "architecture": package.architecture}
+        found.append(one | ({"sha256": digest} if digest else {}))
+    return found
 
 
 def write_manifest(document: Mapping[str, Any], path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from imagewright import __version__
 from imagewright.building.artefacts import Artefact
 from imagewright.building.locked import lock_digest
+from imagewright.building.manifest import listed
 from imagewright.lockfile.lock import Lock
 from imagewright.planning.display import without_places
 from imagewright.planning.ramdisks import PlannedRamdisk, ramdisk_plan
@@ -48,10 +49,7 @@ def ramdisk_manifest(
         "blank_slate": dict(slate),
         "executables": report["executables"],
         "applets": report["applets"],
-        "packages": [
-            {"name": package.name, "version": package.version, "architecture": package.architecture}
-            for package in sorted(packages, key=lambda package: (package.name, package.architecture))
-        ],
+        "packages": listed(packages, lock),
         "artefacts": [
             {"file": one.path.name, "size": one.path.stat().st_size, "sha256": one.sha256} for one in artefacts
         ],
