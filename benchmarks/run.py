@@ -57,7 +57,7 @@ BENCHMARKS = (
     Benchmark(name="images_file", runs=2),
     Benchmark(name="assembly", runs=3, root=True, tree=True),
     Benchmark(name="overhead"),
-    Benchmark(name="plan"),
+    Benchmark(name="plan", runs=5),
 )
 """In the order of the page."""
 
