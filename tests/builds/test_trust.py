@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -98,3 +99,22 @@ def test_a_key_that_cannot_sign_ends_the_build_before_its_work(image_kit: ImageK
     assert "holds no private key" in done.stderr
     assert "openssl genpkey" in done.stderr
     assert list(image_kit.output.iterdir()) == []
+
+
+def test_a_ramdisk_has_the_same_papers(image_kit: ImageKit, key: Path) -> None:
+    image_kit.flavour("small", {"init": "echo small\n"})
+    options = ["-o", "small.ramdisk", "--sbom", "spdx", "--provenance", "--sign-key", str(key)]
+    done = image_kit.command("ramdisk-image-create", *options, "--operating-system", "toy", "small")
+    written = {Path(line).name for line in done.stdout.splitlines()}
+    papers = {"small.spdx.json", "small.provenance.json", "small.sha256", "small.sha256.sig", "small.manifest.json"}
+    assert written == {"small.ramdisk", "small.kernel"} | papers
+    public = str(key.with_suffix(".pub"))
+    told = image_kit.command("imagewright", "verify-signature", "small.ramdisk", "--verify-key", public).stdout
+    assert "small.ramdisk is as it was signed" in told
+    envelope = json.loads((image_kit.output / "small.provenance.json").read_text())
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    assert {one["name"] for one in statement["subject"]} == written - {
+        "small.provenance.json",
+        "small.sha256",
+        "small.sha256.sig",
+    }
