@@ -18,6 +18,8 @@ COMMANDS = {
 # Each costs tens of milliseconds and belongs inside the command that needs it.
 BANNED = (
     "asyncio",
+    "cryptography",
+    "cyclonedx",
     "httpx",
     "importlib.metadata",
     "pluggy",

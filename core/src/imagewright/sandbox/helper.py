@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import shutil
 import socket
 import stat
@@ -39,7 +40,7 @@ def faults() -> tuple[HostError, ...]:
             _fault(
                 "sudo does not let you run the helper",
                 "you are not in the group imagewright, or joined it after this login",
-                "sudo usermod --append --groups imagewright $USER (then log in again)",
+                f"sudo usermod --append --groups imagewright {pwd.getpwuid(os.getuid()).pw_name}",
             )
         )
     return tuple(found)

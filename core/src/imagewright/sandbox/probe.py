@@ -63,7 +63,8 @@ def _switched_off() -> list[HostError]:
         HostError(
             "no-user-namespaces",
             f"this host's setting {name} is 0, so that nobody may make user namespaces",
-            hint=f"sudo sysctl -w {name}={on}" + ("" if name.startswith("user.") else f" (or: {helper.INSTALL})"),
+            cause="" if name.startswith("user.") else f"where that is to stay so, `{helper.INSTALL}` helps",
+            hint=f"sudo sysctl -w {name}={on}",
         )
         for name, on in _SWITCHES.items()
         # the first one is for ordinary users alone, and for those whom the helper does not help

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from imagewright.errors import HostError
-from imagewright.sandbox.probe import apparmor_profile, explained, problems
+from imagewright.sandbox.probe import _switched_off, apparmor_profile, explained, problems
 
 SAY = """
 from imagewright.sandbox.probe import problems
@@ -108,3 +108,15 @@ def test_the_profile_is_for_one_interpreter() -> None:
             [parser, "--skip-kernel-load", "--skip-cache"], input=profile, text=True, capture_output=True, check=False
         )
         assert done.returncode == 0 or "abi" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_debians_switch_is_in_nobodys_way_who_has_the_helper(monkeypatch: pytest.MonkeyPatch, helped: bool) -> None:
+    # a setting of the whole machine, which no test may change
+    monkeypatch.setattr("imagewright.sandbox.probe._setting", {"kernel.unprivileged_userns_clone": "0"}.get)
+    monkeypatch.setattr("os.getuid", lambda: 1000)
+    fault = HostError("namespace-helper", "it is not there")
+    monkeypatch.setattr("imagewright.sandbox.helper.faults", lambda: () if helped else (fault,))
+    found = [one for one in _switched_off() if "unprivileged_userns_clone" in one.message]
+    assert [one.hint for one in found] == ([] if helped else ["sudo sysctl -w kernel.unprivileged_userns_clone=1"])
+    assert all("make install-helper" in one.cause for one in found)
