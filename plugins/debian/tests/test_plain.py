@@ -1,4 +1,4 @@
-"""Plain forms of .deb files are the same packages to dpkg, and apt's dpkg takes them where they lie."""
+"""Plain forms of .deb files are the same packages to dpkg, apt takes them, and what can wait is done at the end."""
 
 from __future__ import annotations
 
@@ -93,3 +93,60 @@ def test_dpkg_is_given_the_archives_of_a_folder_in_the_order_of_apt(tmp_path: Pa
 def test_dpkg_is_called_as_ever_where_no_plain_forms_lie(tmp_path: Path) -> None:
     words = ["--configure", "--pending", "/archives/a_1_all.deb", "--recursive", "two words", ""]
     assert as_apt_calls(tmp_path, *words) == words
+
+
+SCRIPT = {"DPKG_MAINTSCRIPT_NAME": "postinst", "DPKG_MAINTSCRIPT_PACKAGE": "linux-image-6.12-amd64"}
+
+
+@pytest.fixture
+def transaction(tmp_path: Path) -> Path:
+    """The programs around a transaction, with folders of the test's; depmod and py3compile write down their calls."""
+    shipped = resources.files("imagewright_debian") / "build-files"
+    for name in ("install", "later"):
+        script = (shipped / name).read_text()
+        script = script.replace("/run/imagewright/later", str(tmp_path / "run-later"))
+        script = script.replace("/usr/sbin/imagewright-later", str(tmp_path / "later"))
+        for real in ("/sbin/depmod", "/usr/bin/py3compile"):
+            script = script.replace(real, str(tmp_path / real.rpartition("/")[2]))
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    for name in ("depmod", "py3compile"):
+        program = f"""#!/bin/sh
+            [ "$1" != fails ] || exit 3
+            {{ printf {name}; printf '|%s' "$@"; echo; }} >>{tmp_path}/done
+        """
+        (tmp_path / name).write_text(program)
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def carried_out(folder: Path, script: str, **environment: str) -> tuple[int, list[str]]:
+    """Run a shell script as a transaction, with the PATH that apt would give; its status and what was done in all."""
+    path = f"{folder / 'run-later' / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
+    argv = [folder / "install", "sh", "-euc", script]
+    (folder / "done").write_text("")
+    status = subprocess.run(argv, env={"PATH": path, **environment}, check=False, capture_output=True).returncode
+    return status, (folder / "done").read_text().splitlines()
+
+
+def test_what_can_wait_is_done_at_the_end_of_the_transaction_with_its_very_arguments(transaction: Path) -> None:
+    script = f"py3compile -p 'a b' '' -X '*'; depmod 6.12; cat {transaction}/done; echo configured >>{transaction}/done"
+    status, done = carried_out(transaction, script, **SCRIPT)
+    assert status == 0
+    assert done[0] == "configured"
+    assert sorted(done[1:]) == ["depmod|6.12", "py3compile|-p|a b||-X|*"]
+
+
+def test_what_others_than_scripts_of_packages_ask_for_is_done_at_once(transaction: Path) -> None:
+    script = f"py3compile -p one; depmod -a 6.12; echo configured >>{transaction}/done"
+    assert carried_out(transaction, script) == (0, ["py3compile|-p|one", "depmod|-a|6.12", "configured"])
+    # another's index of modules, such as that of modules made on the spot, is looked at by who made it
+    other = {**SCRIPT, "DPKG_MAINTSCRIPT_PACKAGE": "acme-dkms"}
+    assert (
+        carried_out(transaction, f"depmod 6.12; echo configured >>{transaction}/done", **other)[1][0] == "depmod|6.12"
+    )
+
+
+def test_what_fails_at_the_end_fails_the_transaction(transaction: Path) -> None:
+    assert carried_out(transaction, "py3compile fails", **SCRIPT)[0] != 0
+    assert carried_out(transaction, "exit 100", **SCRIPT)[0] == 100

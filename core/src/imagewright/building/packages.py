@@ -159,5 +159,5 @@ def _run(
         status = building.sandbox.run(job, take)
         building.sandbox.remove(hooks)
     if status:
-        raise building.failed(f"the package manager ({command.argv[0]})", status)
+        raise building.failed(f"the package manager ({manager.name})", status)
     return "\n".join(printed)

@@ -18,6 +18,14 @@ ARCHIVES = "/var/cache/apt/archives"
 DPKG = "/usr/sbin/imagewright-dpkg"
 """What apt calls in place of dpkg during the build, to have packages unpacked from their plain forms."""
 
+INSTALL, LATER = "/usr/sbin/imagewright-install", "/usr/sbin/imagewright-later"
+"""What runs a transaction, and what it has scripts of packages call in place of programs that can wait for its end."""
+
+DPKG_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""The PATH that apt gives dpkg and thus the scripts of packages (``DPkg::Path``)."""
+
+_LATER_PATH = f"/run/imagewright/later/bin:{DPKG_PATH}"
+
 AUTHORITIES = "/etc/apt/imagewright-authorities.pem"
 """Where the apt of the tree finds the certificates that it trusts during the build."""
 
@@ -61,7 +69,8 @@ class Apt:
         ]
         if self.plain_form:
             settings += f'Dir::Bin::dpkg "{DPKG}";\n'
-            entries.append(Entry(path=DPKG.lstrip("/"), mode=0o755, content=(shipped / "dpkg").read_bytes()))
+            for path, name in ((DPKG, "dpkg"), (INSTALL, "install"), (LATER, "later")):
+                entries.append(Entry(path=path.lstrip("/"), mode=0o755, content=(shipped / name).read_bytes()))
         if self.authority:
             settings += f'Acquire::https::CAInfo "{AUTHORITIES}";\n'
             entries.append(Entry(path=AUTHORITIES.lstrip("/"), content=authorities(self.authority).encode()))
@@ -135,7 +144,21 @@ class Apt:
 
     def install(self, names: Sequence[str]) -> Command:
         """Install without recommendations; the initramfs is made once, at the end."""
-        argv = ("apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends", "install", "--", *names)
+        options = ("-o", "Dpkg::Use-Pty=0", "--no-install-recommends")
+        argv = ("apt-get", "-q", "-y", *options, "install", "--", *names)
+        if self.plain_form:
+            argv = (
+                INSTALL,
+                "apt-get",
+                "-q",
+                "-y",
+                "-o",
+                f"DPkg::Path={_LATER_PATH}",
+                *options,
+                "install",
+                "--",
+                *names,
+            )
         # read by the kernel hook of initramfs-tools
         return Command(argv=argv, environment={"INITRD": "No"})
 

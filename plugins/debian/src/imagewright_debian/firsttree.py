@@ -17,6 +17,8 @@ from pathlib import Path
 
 from imagewright.api import PLAIN, CallContext
 
+from imagewright_debian.apt import DPKG_PATH
+
 INCLUDED = "ca-certificates"
 """What is in the first tree beyond what Debian requires."""
 
@@ -100,7 +102,7 @@ def ahead(ctx: CallContext, work: Path, excluded: Sequence[str]) -> Ahead | None
     programs = work / "bin"
     programs.mkdir()
     shipped = resources.files("imagewright_debian") / "build-files"
-    inside = (shipped / "dpkg").read_text().replace(PLAIN, _INSIDE)
+    dpkg = (shipped / "dpkg").read_text().replace(PLAIN, _INSIDE)
     without = " ".join(shlex.quote(f"--exclude={path}") for path in excluded)
     scripts = {
         "dpkg-deb": f"name=${{2##*/}}\n"
@@ -113,7 +115,7 @@ def ahead(ctx: CallContext, work: Path, excluded: Sequence[str]) -> Ahead | None
     }
     for name, script in scripts.items():
         _program(programs / name, f"#!/bin/sh\n{script}")
-    _program(work / "dpkg", inside)
+    _program(work / "dpkg", dpkg)
     lists = shlex.quote(str(ctx.fetched / "apt/lists"))
     plains, archives = shlex.quote(str(plain)), shlex.quote(f"{ctx.packages}/archives")
     before = (
@@ -126,7 +128,9 @@ def ahead(ctx: CallContext, work: Path, excluded: Sequence[str]) -> Ahead | None
     after = (
         f'cd "$1" && rm -r .{_PROGRAMS_INSIDE} && if [ -d .{_INSIDE} ]; then umount .{_INSIDE} && rmdir .{_INSIDE}; fi'
     )
-    options = ("--skip=update", f"--setup-hook={before}", f"--customize-hook={after}")
+    # apt gives dpkg a PATH of its own
+    inside = f'--aptopt=DPkg::Path "{_PROGRAMS_INSIDE}:{DPKG_PATH}"'
+    options = (inside, "--skip=update", f"--setup-hook={before}", f"--customize-hook={after}")
     # the first is there inside the chroot alone, the second outside alone
     path = f"{_PROGRAMS_INSIDE}:{programs}:{ctx.environment.get('PATH') or _PATHS}"
     return Ahead(options=options, path=path)
