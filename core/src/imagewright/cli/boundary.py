@@ -161,25 +161,35 @@ def _check_variable(ctx: Any, parameter: Any) -> None:
 
 def _ended(word: str, number: int, screen: Screen) -> int:
     if screen.json:
-        messages.show(ImagewrightError(word, word), as_json=True)
+        _tell(lambda: messages.show(ImagewrightError(word, word), as_json=True))
     else:
-        sys.stderr.write(f"{word}\n")
+        _tell(lambda: sys.stderr.write(f"{word}\n"))
     return 128 + number
 
 
 def _failed(error: ImagewrightError, screen: Screen) -> int:
-    messages.show(error, as_json=screen.json)
+    _tell(lambda: messages.show(error, as_json=screen.json))
     if screen.debug:
-        sys.stderr.write(_traceback(error))
+        _tell(lambda: sys.stderr.write(_traceback(error)))
     return error.exit_code
 
 
 def _unexpected(error: Exception, screen: Screen) -> int:
     fault = fault_of(error, screen)
-    messages.show(fault, as_json=screen.json)
+    _tell(lambda: messages.show(fault, as_json=screen.json))
     if screen.debug:
-        sys.stderr.write(_traceback(error))
+        _tell(lambda: sys.stderr.write(_traceback(error)))
     return fault.exit_code
+
+
+def _tell(say: Callable[[], object]) -> None:
+    """Say something on a stderr that may take nothing, such as that of a terminal that is gone: the exit code stays."""
+    try:
+        say()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        streams.swallow(sys.stderr)
 
 
 def fault_of(error: Exception, screen: Screen) -> ImagewrightError:
