@@ -22,6 +22,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             bench = Bench(kit, builders)
             bench.prepare()
             yield bench
+            # every content of every layer that was kept meanwhile, not only what builds look at
+            kit.command("imagewright", "cache", "verify")
     finally:
         builders.close()
 

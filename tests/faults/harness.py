@@ -100,7 +100,7 @@ class Builders:
 
     def wait(self, pid: int) -> int:
         status = self._ask(do="wait", pid=pid, seconds=PATIENCE)["status"]
-        assert status is not None, f"the builder hangs: {Path(f'/proc/{pid}/stack').exists()}"
+        assert status is not None, f"the builder hangs: {Path(f'/proc/{pid}/wchan').read_text()}"
         return int(status)
 
     def ended(self, pid: int, seconds: float) -> int | None:
@@ -236,11 +236,9 @@ class Bench:
         """The word of the image that is there; AssertionError if its files are not those of one clean build."""
         assert set(self.outputs()) == self.names
         lines = (self.kit.output / "it.sha256").read_text().splitlines()
-        sums = dict(reversed(line.split(maxsplit=1)) for line in lines)
+        sums = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
         found = self.outputs()
-        assert {name.lstrip("*"): found[name.lstrip("*")] for name in sums} == {
-            name.lstrip("*"): value for name, value in sums.items()
-        }, "the sums are not those of the files"
+        assert sums == {name: found[name] for name in sums}, "the sums are not those of the files"
         document = json.loads((self.kit.output / "it.manifest.json").read_text())
         assert document["artefacts"][0]["sha256"] == found["it.tar"], "the manifest is another image's"
         content = self.content()
