@@ -10,26 +10,26 @@ from typing import Any
 from imagewright.building.artefacts import Artefact, finished, sha256_of
 from imagewright.building.manifest import write_manifest, write_sums
 from imagewright.building.state import Building
+from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, PythonJob
 from imagewright.supplychain.attesting import LOOK, attest, sign
-from imagewright.supplychain.request import OPTIONAL, Beside
+from imagewright.supplychain.request import OPTIONAL
 
 PRELOAD = ("imagewright.supplychain.looking",)
 
 
 def write_beside(
-    beside: Beside,
+    request: Request,
     folder: Path,
     stem: str,
     *,
     manifest: Mapping[str, Any],
     artefacts: Sequence[Artefact],
     building: Building | None,
-    environment: Mapping[str, str],
 ) -> list[Path]:
     """Write all of it into ``folder``, where the artefacts lie; their paths with those of the artefacts, first these.
 
-    ``building`` holds the root tree, if there is one; ``environment`` is the caller's. Raises UsageError, HostError.
+    ``building`` holds the root tree, if there is one. Raises UsageError, HostError.
     """
 
     def look(packages: list[str]) -> Mapping[str, Any]:
@@ -44,11 +44,12 @@ def write_beside(
         found = building.sandbox.call(job, building.output)
         return found if isinstance(found, dict) else {}
 
+    beside = request.beside
     path, sums = folder / f"{stem}.manifest.json", folder / f"{stem}.sha256"
     write_manifest(manifest, path)
-    others = [path, *attest(beside, folder, stem, manifest, look, sha256_of, environment)]
+    others = [path, *attest(beside, folder, stem, manifest, look, sha256_of, request.environment)]
     write_sums([*artefacts, *map(finished, others)], sums)
-    return [*(one.path for one in artefacts), *others, sums, *sign(beside.signers, sums, environment)]
+    return [*(one.path for one in artefacts), *others, sums, *sign(beside.signers, sums, request.environment)]
 
 
 def remove_stale(written: Iterable[Path], output: Path, stem: str) -> None:

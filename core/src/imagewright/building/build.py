@@ -239,13 +239,7 @@ def _write_artefacts(
         building, version=version, size=size, slate=found, disk=disk, packages=listed, artefacts=artefacts
     )
     files = write_beside(
-        building.request.beside,
-        folder,
-        output.name,
-        manifest=document,
-        artefacts=artefacts,
-        building=building,
-        environment=building.request.environment,
+        building.request, folder, output.name, manifest=document, artefacts=artefacts, building=building
     )
     moves = [(path, output.with_name(path.name)) for path in files]
     moves += write_lock(building, folder)

@@ -383,15 +383,7 @@ def _published(
         artefacts=artefacts,
         lock=shop.building.lock if shop.building else None,
     )
-    files = write_beside(
-        shop.request.image.beside,
-        made,
-        stem,
-        manifest=document,
-        artefacts=artefacts,
-        building=shop.building,
-        environment=shop.request.image.environment,
-    )
+    files = write_beside(shop.request.image, made, stem, manifest=document, artefacts=artefacts, building=shop.building)
     moves = [(path, output.with_name(path.name)) for path in files]
     moves += write_lock(shop.building, made) if shop.building else ()
     publish(moves, 0o666 & ~shop.umask, shop.request.image.cache_dir)
