@@ -110,27 +110,6 @@ def test_a_work_folder_on_another_filesystem_keeps_nothing_and_says_so(kit: Imag
     assert "install/50-later" not in layers(kit)
 
 
-def test_two_builds_at_once_share_the_work(kit: ImageKit) -> None:
-    runs = kit.folder / "runs"
-    kit.flavour(
-        "slow",
-        {
-            # the file of the host counts the runs: what is not in the tree is in no layer
-            "cleanup.d/70-slow": SH + f'sleep 1\necho "$$" >>/tmp/{kit.folder.name}-{os.getpid()}-runs\n',
-        },
-    )
-    runs = Path(f"/tmp/{kit.folder.name}-{os.getpid()}-runs")
-    runs.touch()
-    runs.chmod(0o666)
-    try:
-        both = [begun(kit, "image", "steps", "slow"), begun(kit, "image", "steps", "slow")]
-        assert [process.wait(120) for process in both] == [0, 0]
-        assert len(runs.read_text().splitlines()) == 1
-    finally:
-        runs.unlink()
-    assert ran(kit.build("steps", "slow")) == []
-
-
 @pytest.mark.parametrize("delay", [0.3, 0.6, 0.9, 1.2, 1.6])
 def test_whenever_a_build_is_killed_the_next_one_is_right(kit: ImageKit, delay: float) -> None:
     fresh = listed(kit.build("steps", no_cache=True, output="killed"))
