@@ -29,6 +29,12 @@ PATIENT = 3600
 WORDS = ("odd", "even")
 """What images alternately hold, so that an earlier one is not taken for the next."""
 
+DEVICES = ("", "full", "fd", "mqueue", "null", "ptmx", "pts", "random", "shm", "stdin", "tty", "urandom", "zero")
+"""What is in every ``/dev``, and the folder itself."""
+
+KERNELS = re.compile(r"/(?:proc|sys|dev(?:/.*)?)?$")
+"""Mount points that a machine has from its start on."""
+
 FLAVOUR = {
     "flavour.toml": (
         'summary = "one word"\n[parameters.word]\nhelp = "the word"\ndefault = "odd"\n'
@@ -49,26 +55,24 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What no build may change of this machine, whatever happens to it."""
+    """What no build may change of this machine, whatever happens to it, without what others do there meanwhile."""
 
-    mounts: str
-    devices: tuple[tuple[str, int], ...]
+    mounts: tuple[str, ...]
+    devices: tuple[tuple[str, int, int], ...]
     loops: tuple[str, ...]
-    top: tuple[str, ...]
-    home: tuple[str, ...]
-    spare: tuple[str, ...]
+    folders: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def now(cls, home: Path, spare: Path) -> Host:
+    def now(cls, kit: Path, *empty: Path) -> Host:
+        """The host with the devices that every one has; ``kit`` is where the builders' files are."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        backing = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+        found = [(name, os.lstat(f"/dev/{name}")) for name in DEVICES if os.path.lexists(f"/dev/{name}")]
         return cls(
-            mounts=Path("/proc/self/mountinfo").read_text(),
-            devices=tuple(
-                sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in os.scandir("/dev"))
-            ),
-            loops=tuple(sorted(str(path) for path in Path("/sys/block").glob("loop*/loop/backing_file"))),
-            top=tuple(sorted(os.listdir("/"))),
-            home=tuple(sorted(os.listdir(home))),
-            spare=tuple(sorted(os.listdir(spare))) if spare.exists() else (),
+            mounts=tuple(line for line in mounts if str(kit) in line or KERNELS.match(line.split()[4])),
+            devices=tuple((name, status.st_mode, status.st_ino) for name, status in found),
+            loops=tuple(sorted(path for path in backing if str(kit) in path)),
+            folders=tuple(tuple(sorted(os.listdir(folder))) for folder in (Path("/"), *empty) if folder.exists()),
         )
 
 
@@ -281,7 +285,7 @@ class Bench:
         assert self.recorder is not None
         self.turn += next_turn
         with self.recorder.trying("faults", kind):
-            host = Host.now(self._home, self.spare)
+            host = Host.now(self.kit.folder, self._home, self.spare)
             yield host
             self.check_host(host)
             self.build()
@@ -297,7 +301,7 @@ class Bench:
 
     def check_host(self, before: Host) -> None:
         assert self.left() == []
-        assert Host.now(self._home, self.spare) == before
+        assert Host.now(self.kit.folder, self._home, self.spare) == before
 
     def check_cleared(self) -> None:
         """The next command has cleared everything that the one before it left."""
