@@ -59,6 +59,7 @@ def findings(environment: Mapping[str, str], cache_dir: Path | None) -> Iterator
         yield _tools(purpose)
     yield from _namespaces()
     yield from _helper()
+    yield _network()
     yield _room(cache_dir or cache_folder())
     yield _kvm()
 
@@ -134,6 +135,16 @@ def _helper() -> Iterator[Finding]:
         yield Finding(subject=subject, verdict="note", detail=detail, mend=fault.hint)
     if not faults:
         yield Finding(subject=subject, verdict="good", detail=f"{helper.PROGRAM} and its rule are as they should be")
+
+
+def _network() -> Finding:
+    from imagewright.sandbox.link import obstacle
+
+    reason = obstacle()
+    if reason:
+        detail = f"builds share the host's, its loopback too: {reason}"
+        return Finding(subject="network of builds", verdict="note", detail=detail)
+    return Finding(subject="network of builds", verdict="good", detail="builds have one of their own")
 
 
 def _room(folder: Path) -> Finding:
