@@ -21,7 +21,7 @@ from imagewright.sandbox.mapping import Mapping
 
 PROGRAM = Path("/usr/local/libexec/imagewright-namespace")
 RULE = Path("/etc/sudoers.d/imagewright")
-DIGEST = "e6c9ab2c3a92a7f23315a430aa2ee3fcdaaae17a7f89518480bc49629ba7a111"
+DIGEST = "90d663267b43a8967e7350d11ceb699a8012f325e69137fd033b63fcb92bc8da"
 """The SHA-256 hex digest of the helper that belongs to this version."""
 
 INSTALL = "make install-helper"

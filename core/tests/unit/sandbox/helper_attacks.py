@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -190,6 +191,24 @@ def ambushed(act: Callable[[int], object], *, after: bool) -> dict[str, Any]:
     return {"tried": tried, "answer": answer}
 
 
+def ask_and_stop() -> dict[str, Any]:
+    """Ask, stop the helper's child for good, and see how long root's process waits for it."""
+    pids: list[int] = []
+
+    def stop(_sudo: int) -> None:
+        while not Path("paused").exists():
+            time.sleep(0.005)
+        pids.append(int(Path("paused").read_text()))
+        os.kill(pids[0], signal.SIGSTOP)
+        Path("pause").unlink()
+
+    Path("pause").write_text("")
+    answer = ask(meanwhile=stop)
+    while state(pids[0]) not in "ZX":
+        time.sleep(0.01)
+    return answer
+
+
 def state(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -266,6 +285,11 @@ def all_attacks() -> Iterator[tuple[str, Any]]:
     copy.write_text(f"#!/bin/sh\nid -u >>{FOLDER}/won\n")
     copy.chmod(0o755)
 
+    stopped: list[dict[str, Any]] = []
+    stopper = threading.Thread(target=lambda: stopped.append(ask_and_stop()))
+    stopper.start()
+    while Path("pause").exists() or not Path("paused").exists():
+        time.sleep(0.005)
     yield "asks as it is meant", ask()
     yield "an argument", ask(("sudo", "-n", HELPER, "0"))
     yield "an empty argument", ask(("sudo", "-n", HELPER, ""))
@@ -349,6 +373,8 @@ def all_attacks() -> Iterator[tuple[str, Any]]:
     yield "its child traced after", ambushed(trace, after=True)
     yield "its child killed", ambushed(kill, after=False)
     yield "root of the namespace", rooted()
+    stopper.join()
+    yield "its child stopped", stopped[0]
     yield "files", {path: refused_to_open(path) for path in (HELPER, RULE, "/etc/subuid", "/etc/subgid")}
 
 

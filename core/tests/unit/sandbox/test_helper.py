@@ -178,6 +178,12 @@ def test_a_caller_who_kills_it_gets_nothing(attacks: dict[str, Any]) -> None:
     assert "the kernel makes no user namespace" in found["answer"]["said"]
 
 
+def test_a_caller_who_stops_it_does_not_keep_root_waiting(attacks: dict[str, Any]) -> None:
+    """The helper ended by itself, and the stopped process with it, or the attack would not have come to its end."""
+    found = attacks["attacks"]["its child stopped"]
+    assert (found["status"] != 0, found["maps"]) == (True, None)
+
+
 def test_root_of_the_namespace_is_nobody_on_the_host(attacks: dict[str, Any], reliability: Recorder) -> None:
     found = attacks["attacks"]["root of the namespace"] | attacks["attacks"]["files"]
     won = {what: answer for what, answer in found.items() if answer in ("done", "opened", 65_536)}
@@ -206,6 +212,14 @@ def test_a_host_without_the_helper_names_the_command_that_installs_it(host: Host
     (found,) = host.python(PROBE.replace("print", "probe._in_container = bool\nprint"), install=False)
     ((reference, _message, hint),) = found["problems"]
     assert (reference, hint) == ("no-user-namespaces", "make install-helper")
+
+
+def test_doctor_says_that_the_helper_is_as_it_should_be(host: Host) -> None:
+    # what else this host lacks is its own affair
+    doctor = "from imagewright.cli.main import imagewright; imagewright()"
+    done = host.run("sh", "-c", '"$@" || true', "sh", sys.executable, "-c", doctor, "doctor", "--json")
+    findings = {one["subject"]: one["verdict"] for one in json.loads(done.stdout)["findings"]}
+    assert (findings["namespace helper"], findings["user namespaces"]) == ("good", "good")
 
 
 TAMPERED = {
