@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,12 @@ def test_the_program_is_isolated_by_its_first_line(top: Path) -> None:
     program = top / "sudoers.d" / "imagewright-namespace"
     assert program.read_text().startswith("#!/usr/bin/python3 -IBS\n")
     assert program.stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("tool", [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)], ids=" ".join)
+def test_the_program_is_held_to_the_rules_of_all_code_though_it_has_no_ending(top: Path, tool: tuple[str, ...]) -> None:
+    program = top / "sudoers.d" / "imagewright-namespace"
+    done = subprocess.run(
+        [sys.executable, "-m", *tool, str(program)], cwd=top, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

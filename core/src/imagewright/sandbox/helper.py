@@ -21,7 +21,7 @@ from imagewright.sandbox.mapping import Mapping
 
 PROGRAM = Path("/usr/local/libexec/imagewright-namespace")
 RULE = Path("/etc/sudoers.d/imagewright")
-DIGEST = "90d663267b43a8967e7350d11ceb699a8012f325e69137fd033b63fcb92bc8da"
+DIGEST = "480b51096b5310d9564ae44b0be07382750ec8f2b5eaac49a4b4574a37a62984"
 """The SHA-256 hex digest of the helper that belongs to this version."""
 
 INSTALL = "make install-helper"

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagewright.errors import ImagewrightError, UsageError, VerificationFailed
 from imagewright.supplychain import ed25519, envelopes, openpgp
-from imagewright.supplychain.attesting import sign
+from imagewright.supplychain.attesting import attest, sign
+from imagewright.supplychain.request import Beside
 from imagewright.supplychain.signing import Signers
 from imagewright.supplychain.verifying import Trusted, verify
 from imagewright.testing.reliability import Recorder
@@ -254,3 +255,66 @@ def test_any_statement_that_somebody_trusted_signed_the_sum_of_is_read_or_refuse
     sign(Signers(file=keys.private), sums, NONE)
     with reliability.trying("inputs", PAPERS), pytest.raises(VerificationFailed):
         verify(sums, Trusted.read([keys.public]))
+
+
+MANIFEST = {
+    "imagewright": "0.1.0",
+    "image": {"id": "web", "version": "1"},
+    "source_date_epoch": 1_700_000_000,
+    "artefacts": [{"file": "web.qcow2", "size": 8, "sha256": hashlib.sha256(b"an image").hexdigest()}],
+    "facts": {},
+    "plan": {"flavours": []},
+    "packages": [{"name": "adduser", "version": "3.152", "architecture": "all"}],
+}
+
+
+def attested(folder: Path, signers: Signers, environment: Mapping[str, str]) -> Path:
+    """An image with a bill, a statement, sums and signatures beside it; its sums."""
+    (folder / "web.qcow2").write_bytes(b"an image")
+    (folder / "web.manifest.json").write_text(json.dumps(MANIFEST))
+    beside = Beside(bill="cyclonedx", provenance=True, signers=signers)
+    attest(beside, folder, "web", MANIFEST, lambda packages: {}, digest, environment)
+    sums = folder / "web.sha256"
+    names = ("web.qcow2", "web.manifest.json", "web.cdx.json", "web.provenance.json")
+    sums.write_text("".join(f"{digest(folder / name)}  {name}\n" for name in names))
+    sign(signers, sums, environment)
+    return sums
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_statement_is_signed_by_each_key_and_one_that_is_trusted_is_enough(
+    tmp_path: Path, keys: Keys, gpg: Gpg
+) -> None:
+    sums = attested(tmp_path, Signers(file=keys.private, gpg="ann@desk"), gpg.environment)
+    name = ed25519.private_key(keys.private).name
+    both = verify(sums, Trusted.read([keys.public, gpg.keyring]))
+    assert set(both.signers) == set(both.statement_signers) == {name, gpg.fingerprint}
+    for key, signer in ((keys.public, name), (gpg.keyring, gpg.fingerprint)):
+        found = verify(sums, Trusted.read([key]))
+        assert found.signers == found.statement_signers == (signer,)
+
+
+def test_a_statement_that_a_stranger_signed_or_that_is_about_other_files_is_refused(
+    tmp_path: Path, keys: Keys, gpg: Gpg
+) -> None:
+    """The sums are signed by who is trusted both times, as if a build service had been given another statement."""
+    sums = attested(tmp_path, Signers(file=keys.private), gpg.environment)
+    statement = tmp_path / "web.provenance.json"
+    document = json.loads(statement.read_text())
+    strange = ed25519.private_key(keys.stranger.with_suffix(".pem"))
+
+    def replaced(payload: bytes, signer: ed25519.PrivateKey) -> str:
+        signature = envelopes.Signature(key=signer.name, content=signer.sign(envelopes.signed_text(payload)))
+        before = digest(statement)
+        statement.write_text(json.dumps(envelopes.enclosed(payload, [signature])))
+        sums.write_text(sums.read_text().replace(before, digest(statement)))
+        sign(Signers(file=keys.private), sums, NONE)
+        return refused(sums, keys.public)
+
+    payload, _signatures = envelopes.opened(document)
+    assert replaced(payload, strange) == "untrusted-statement"
+    other = payload.replace(hashlib.sha256(b"an image").hexdigest().encode(), b"0" * 64)
+    assert replaced(other, ed25519.private_key(keys.private)) == "wrong-statement"
