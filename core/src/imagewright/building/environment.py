@@ -8,7 +8,7 @@ from imagewright.building.state import Building
 from imagewright.disk.sizes import given_gib
 from imagewright.plan import PlannedStep
 from imagewright.planning.keys import LATE
-from imagewright.planning.variables import PATH, environment_for, late_environment
+from imagewright.planning.variables import PATH, PROXIES, environment_for, late_environment
 from imagewright.sandbox.jobs import TARGET, WORK
 from imagewright.types import Phase, Place
 
@@ -17,13 +17,10 @@ LIB_INSIDE = "/run/imagewright/lib"
 
 HOOKS = "/tmp/in_target.d"  # noqa: S108 - the contract's own path, in the step's private /tmp
 
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
-
-
 def proxies(environment: Mapping[str, str]) -> dict[str, str]:
     """The caller's proxy variables, in both spellings that programs look for."""
     found = {}
-    for name in _PROXIES:
+    for name in PROXIES:
         value = environment.get(name) or environment.get(name.upper())
         if value:
             found[name] = value

@@ -15,6 +15,7 @@ from imagewright.lockfile.fitting import check_base
 from imagewright.lockfile.lock import Lock
 from imagewright.plan import PlannedStep
 from imagewright.planning import Prepared
+from imagewright.planning.variables import proxy_secrets
 from imagewright.request import Request
 from imagewright.sandbox import Sandbox
 from imagewright.sandbox.jobs import Stack
@@ -70,7 +71,7 @@ class Building:
         if self.prepared.lock is not None and self.request.lock is not None:
             check_base(self.prepared.lock, name, value, self.request.lock)
         self.facts[name] = value
-        self.monitor.handle(FactFound(name=name, value=value))
+        self.monitor.handle(FactFound(name=name, value=self.masked(value)))
 
     def output(self, line: str) -> None:
         """Pass on a line that the running step printed."""
@@ -79,9 +80,10 @@ class Building:
         self.monitor.handle(Output(line=line))
 
     def masked(self, text: str) -> str:
-        """The text without the values of secret parameters."""
+        """The text without the values of secret parameters, logins, and the credentials of proxies."""
+        secrets = {*self.prepared.secrets, *proxy_secrets(self.request.environment)}
         # output comes line by line, and so may a secret
-        for secret in self.prepared.secrets:
+        for secret in sorted(secrets, key=len, reverse=True):
             for part in (secret, *(line for line in secret.splitlines() if len(line) > 3)):
                 text = text.replace(part, "***")
         return text

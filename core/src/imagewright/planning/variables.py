@@ -7,6 +7,7 @@ The engine adds what it alone knows: ``TARGET_ROOT``, ``IMAGE_SIZE``, ``IMAGE_BL
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from imagewright.plan import CORE, PlannedStep
 from imagewright.planning.keys import SCRIPTS_ONLY
@@ -17,6 +18,21 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 CALLERS = ("HOME", "USER", "LOGNAME", "PATH", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 """What the phases that the caller runs on the host keep of the caller's environment."""
+
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+"""What steps that have a network get of the caller's environment, in both spellings."""
+
+
+def proxy_secrets(caller: Mapping[str, str]) -> tuple[str, ...]:
+    """The credentials in the addresses of the caller's proxies, as they are written and as they are meant."""
+    found = set()
+    for name in PROXIES:
+        for value in (caller.get(name, ""), caller.get(name.upper(), "")):
+            login, _, rest = value.rpartition("@")
+            _user, _, password = login.rpartition("//")[2].partition(":")
+            if rest and password:
+                found |= {password, unquote(password)}
+    return tuple(sorted(found))
 
 
 def common_environment(context: BuildContext) -> dict[str, str]:
