@@ -189,3 +189,16 @@ def test_a_ramdisk_is_locked_with_its_tree_and_its_flavours(
     image_kit.flavour("small", {"init": "say other\n"})
     with pytest.raises(PlanError, match="1 thing differs"):
         make_ramdisk(image_kit, "small", **options)
+
+
+def test_each_image_of_a_file_has_a_lock_of_its_own(image_kit: ImageKit) -> None:
+    text = '[defaults]\nskip-base = true\ntype = ["tar"]\noutput = "{name}"\nlock = "%s"\n'
+    text += '[images.one]\nflavours = ["toy"]\n[images.two]\nflavours = ["toy"]\npackage = ["hello"]\n'
+    (image_kit.output / "images.toml").write_text(text % "same.lock")
+    done = image_kit.command("imagewright", "build", "images.toml", check=False)
+    assert done.returncode == 2, done.stderr
+    assert "is that of the image one already" in done.stderr
+    (image_kit.output / "images.toml").write_text(text % "{name}.lock")
+    image_kit.command("imagewright", "build", "images.toml")
+    packages = [tomllib.loads((image_kit.output / f"{name}.lock").read_text())["packages"] for name in ("one", "two")]
+    assert [set(one) for one in packages] == [{"kernel"}, {"greeting", "hello", "kernel"}]

@@ -150,6 +150,8 @@ def test_source_date_epoch_is_honoured(first: tuple[ImageKit, dict[str, str]]) -
     view = DiskView(kit.output / "same.raw")
     assert max(view.get(path).moment for path in view.entries()) == 1_600_000_000
     assert all(other[name] != digests[name] for name in DISK)
+    # and the next build is what it was
+    assert build(kit) == digests
 
 
 def test_diff_finds_nothing_between_the_types_of_one_build(first: tuple[ImageKit, dict[str, str]]) -> None:

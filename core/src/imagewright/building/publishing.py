@@ -67,7 +67,8 @@ def publish(files: Sequence[tuple[Path, Path]], mode: int, cache_dir: Path) -> N
             note.write(moves)
             try:
                 moves = [_ready(source, move, mode) for (source, _place), move in zip(files, moves, strict=True)]
-                with _alone_in({Path(move.place).parent for move in moves}):
+                # a folder under two names would wait for itself
+                with _alone_in({Path(move.place).parent.resolve() for move in moves}):
                     note.write(moves)
                     for move in moves:
                         _keep_earlier(move)

@@ -166,4 +166,14 @@ def _collisions(planned: Sequence[PlannedImage]) -> list[tuple[str, ImagewrightE
                 option="output",
             )
             wrong.append((image.name, error))
+        lock = image.invocation.values["lock"]
+        other = first.setdefault(lock.absolute(), image.name) if lock else image.name
+        if other != image.name:
+            error = UsageError(
+                "same-lock",
+                f"the lock file `{lock}` is that of the image {other} already",
+                hint='`lock = "{name}.lock"` gives each image one of its own',
+                option="lock",
+            )
+            wrong.append((image.name, error))
     return wrong
