@@ -33,10 +33,21 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "hello.deb"
 
 
+def members(content: bytes) -> list[str]:
+    """The names in an archive of ar(5)."""
+    names, place = [], 8
+    while place < len(content):
+        header = content[place : place + 60].decode()
+        names.append(header[:16].rstrip())
+        size = int(header[48:58])
+        place += 60 + size + size % 2
+    return names
+
+
 def test_a_plain_form_holds_the_same_members_without_compression(archive: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain.deb"
     plain_form(archive, plain)
-    assert run("ar", "t", plain).decode().split() == ["debian-binary", "control.tar", "data.tar"]
+    assert members(plain.read_bytes()) == ["debian-binary", "control.tar", "data.tar"]
     for part in ("--ctrl-tarfile", "--fsys-tarfile"):
         assert run("dpkg-deb", part, plain) == run("dpkg-deb", part, archive)
     assert run("dpkg-deb", "--field", plain) == run("dpkg-deb", "--field", archive)
