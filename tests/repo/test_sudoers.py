@@ -54,7 +54,11 @@ def test_the_program_is_isolated_by_its_first_line(top: Path) -> None:
     assert program.stat().st_mode & 0o111
 
 
-@pytest.mark.parametrize("tool", [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "tool",
+    [("ruff", "check", "--no-cache"), ("ruff", "format", "--check", "--no-cache"), ("mypy", "--cache-dir=/dev/null")],
+    ids=" ".join,
+)
 def test_the_program_is_held_to_the_rules_of_all_code_though_it_has_no_ending(top: Path, tool: tuple[str, ...]) -> None:
     program = top / "sudoers.d" / "imagewright-namespace"
     done = subprocess.run(

@@ -91,6 +91,10 @@ def verify(file: Path, trusted: Trusted) -> Verified:
 
     Raises VerificationFailed for anything that is not right, UsageError if there are no such files.
     """
+    if not file.is_file():
+        raise UsageError(
+            "nothing-to-verify", f"there is no file {file}", hint="name the image, or its sums (NAME.sha256)"
+        )
     sums = _sums_of(file)
     text = _content(sums)
     signers = _signers(sums, text, trusted)

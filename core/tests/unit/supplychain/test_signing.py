@@ -120,6 +120,13 @@ def test_an_absent_file_is_refused_only_where_all_were_asked_for(image: Path, ke
     assert verify(image, Trusted.read([keys.public])).absent == ("web.raw",)
 
 
+@pytest.mark.parametrize("name", ["web.qcow2", "web.sha256"])
+def test_a_file_that_is_not_there_is_never_right(image: Path, keys: Keys, name: str) -> None:
+    image.with_name(name).unlink()
+    with pytest.raises(UsageError, match="there is no file"):
+        verify(image.with_name(name), Trusted.read([keys.public]))
+
+
 def test_a_file_that_the_sums_do_not_list_is_refused(image: Path, keys: Keys) -> None:
     other = image.with_name("web.raw")
     other.write_bytes(b"x")
