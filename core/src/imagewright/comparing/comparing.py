@@ -15,7 +15,7 @@ from imagewright.reading.blocks import CHUNK, Blocks
 from imagewright.reading.images import readable
 from imagewright.reading.trees import Kind
 
-SECTIONS = ("packages", "flavours", "build", "boot", "partitions", "filesystems")
+SECTIONS = ("packages", "flavours", "build", "boot", "partitions", "filesystems", "executables")
 """What is compared besides files, in the order in which it is told."""
 
 

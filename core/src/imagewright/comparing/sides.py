@@ -25,9 +25,10 @@ _LARGEST = 2**26
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """``facts`` holds names with values by section: packages, flavours, build, boot, partitions, filesystems.
+    """What one side tells.
 
-    A section that is not there is not known, as are ``files`` of a manifest. ``blocks`` is the disk, None without one.
+    ``facts`` holds names with values by section: packages, flavours, build, boot, partitions, filesystems, and of a
+    ramdisk executables. A section that is not there is not known, as are ``files`` of a manifest. ``blocks`` is the disk, None without one.
     """
 
     path: Path
@@ -112,6 +113,7 @@ def _of_manifest(document: Mapping[str, Any], path: Path) -> dict[str, Facts]:
             "flavours": {one["name"]: _flavour(one) for one in document["plan"]["flavours"]},
             "build": _build(document),
             **({"partitions": _disk(document["disk"])} if document.get("disk") else {}),
+            **({"executables": _executables(document)} if "executables" in document else {}),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ImageUnreadable(
@@ -138,6 +140,11 @@ def _build(document: Mapping[str, Any]) -> Facts:
     if kernel:
         facts["kernel"] = kernel if isinstance(kernel, str) else str(kernel.get("version", ""))
     return facts
+
+
+def _executables(document: Mapping[str, Any]) -> Facts:
+    """What a ramdisk holds and where it came from."""
+    return {one["path"]: f"from {one['from']}, for {', '.join(one['asked_by'])}" for one in document["executables"]}
 
 
 def _disk(disk: Mapping[str, Any]) -> Facts:

@@ -241,6 +241,22 @@ def test_manifests_alone_tell_of_packages_flavours_and_facts(tmp_path: Path) -> 
     assert found.unknown == ("files",)
 
 
+def test_manifests_of_ramdisks_tell_of_executables(tmp_path: Path) -> None:
+    sides = []
+    for name, origin in (("one", "tree"), ("other", "host")):
+        path = manifest(tmp_path / f"{name}.manifest.json")
+        document = json.loads(path.read_text())
+        document |= {
+            "kernel": {"version": "6.1"},
+            "executables": [{"path": "/bin/sh", "from": origin, "asked_by": ["x"]}],
+        }
+        path.write_text(json.dumps(document))
+        sides.append(path)
+    assert compare(*sides).sections["executables"] == (
+        Change(name="/bin/sh", before="from tree, for x", after="from host, for x"),
+    )
+
+
 def test_the_manifest_beside_an_image_counts_only_for_its_bytes(tmp_path: Path) -> None:
     one = archive(tmp_path / "one.tar", MACHINE)
     other = archive(tmp_path / "other.tar", {**MACHINE, "etc/motd": Member(content="hullo\n")})
