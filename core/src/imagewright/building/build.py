@@ -103,7 +103,7 @@ def _build(building: Building, begun: float) -> BuildResult:
     result = _write_artefacts(building, version=version, size=size, found=found, disk=disk, listed=listed, begun=begun)
     # what was warned of is to be warned of again
     if key and not opened_up and not writes_lock(building.request, building.prepared):
-        keep_image(building.request.cache_dir, key, result.paths)
+        keep_image(building.request.cache_dir, key, result.paths, result.manifest)
     return result
 
 

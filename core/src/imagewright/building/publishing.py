@@ -68,7 +68,7 @@ def publish(files: Sequence[tuple[Path, Path]], mode: int, cache_dir: Path) -> N
             try:
                 moves = [_ready(source, move, mode) for (source, _place), move in zip(files, moves, strict=True)]
                 # a folder under two names would wait for itself
-                with _alone_in({Path(move.place).parent.resolve() for move in moves}):
+                with alone_in({Path(move.place).parent.resolve() for move in moves}):
                     note.write(moves)
                     for move in moves:
                         _keep_earlier(move)
@@ -212,7 +212,7 @@ def _number(path: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _alone_in(folders: set[Path]) -> Iterator[None]:
+def alone_in(folders: set[Path]) -> Iterator[None]:
     """Keep other builders from putting files of the same names in place at the same time, where the folder can."""
     held = []
     try:

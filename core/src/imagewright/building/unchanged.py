@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from imagewright.building.growing import TREE_PHASES
 from imagewright.building.hostcheck import programs_needed
 from imagewright.building.keeping import tell_of_age
 from imagewright.building.layerkeys import core_digest
-from imagewright.building.publishing import publish
+from imagewright.building.publishing import alone_in, publish
 from imagewright.building.slate import slate_key
 from imagewright.discovery import load_output
 from imagewright.documents import parse_json
@@ -124,16 +124,23 @@ def again(request: Request, prepared: Prepared, monitor: Monitor, *, log: Path) 
     return tuple(request.output.with_name(name) for name in names)
 
 
-def keep_image(cache_dir: Path, key: str, paths: Sequence[Path]) -> None:
-    """Copy the files of a finished build into the cache, and let the images go that nobody used for long."""
+def keep_image(cache_dir: Path, key: str, paths: Sequence[Path], manifest: Mapping[str, Any]) -> None:
+    """Copy the files of a finished build into the cache, and let the images go that nobody used for long.
+
+    They are those of its ``manifest``, or nothing is kept: another builder may have put its own in place by now.
+    """
     images = cache_dir / "images"
     with suppress(OSError):
         images.mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=images, prefix=".new-") as passing:
             files: dict[str, list[int]] = {}
-            for path in paths:
-                copied(path, Path(passing, path.name))
-                files[path.name] = _looks(Path(passing, path.name))
+            with alone_in({path.parent for path in paths}):
+                for path in paths:
+                    copied(path, Path(passing, path.name))
+                    files[path.name] = _looks(Path(passing, path.name))
+            name = next(name for name in files if name.endswith(".manifest.json"))
+            if json.loads(Path(passing, name).read_text()) != json.loads(json.dumps(manifest)):
+                return
             fresh = Path(passing, "ready")
             fresh.mkdir()
             for name in files:
