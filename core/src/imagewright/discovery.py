@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, cast
@@ -126,6 +127,12 @@ def load_output(name: str) -> Output:
     Raises UsageError if there is none of that name (with the nearest) and ContractError if it does not load, lacks
     something, or two distributions bring it.
     """
+    return _load_output(name, tuple(sys.path))
+
+
+@cache
+def _load_output(name: str, path: tuple[str, ...]) -> Output:
+    # every part of a build asks for the same few, and looking through all distributions is what costs
     surveyed = survey(group=OUTPUTS)
     candidates = surveyed.named(name)
     if not candidates:

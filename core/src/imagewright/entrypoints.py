@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,22 +144,27 @@ def _of_distributions(group: str, tree: Path | None, unreadable: list[str]) -> I
     """The entry points of a tree, or of the environment. The metadata of others is not read: that is what costs."""
     path: dict[str, Any] = {"path": [str(tree)]} if tree is not None else {}
     for distribution in distributions(**path):
-        where = Path(str(distribution.locate_file(""))).resolve()
         try:
             entries = tuple(distribution.entry_points.select(group=group))
             if not entries:
                 continue
+            where = _place(distribution)
             name, version = str(distribution.metadata["Name"] or ""), str(distribution.metadata["Version"] or "")
             # like the import system: of two distributions of one name, the first on the path hides the second
             first = next(iter(distributions(name=name, **path)), distribution)
-            if Path(str(first.locate_file(""))).resolve() != where or first.version != version:
+            if _place(first) != where or first.version != version:
                 continue
         except Exception as error:  # somebody else's broken metadata must not stop a build
-            unreadable.append(f"a distribution in {where} could not be read: {type(error).__name__}: {error}")
+            text = f"a distribution in {_place(distribution)} could not be read: {type(error).__name__}: {error}"
+            unreadable.append(text)
             continue
         for entry in entries:
             origin = Origin(flavour=entry.name, distribution=name, version=version, location=str(where))
             yield Found(name=entry.name, origin=origin, kind="python", entry_point=entry, tree=tree)
+
+
+def _place(distribution: Distribution) -> Path:
+    return Path(str(distribution.locate_file(""))).resolve()
 
 
 def _of_folder(folder: Path) -> Iterator[Found]:
