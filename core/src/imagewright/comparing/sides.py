@@ -28,7 +28,8 @@ class Side:
     """What one side tells.
 
     ``facts`` holds names with values by section: packages, flavours, build, boot, partitions, filesystems, and of a
-    ramdisk executables. A section that is not there is not known, as are ``files`` of a manifest. ``blocks`` is the disk, None without one.
+    ramdisk executables. A section that is not there is not known, as are ``files`` of a manifest. ``blocks`` is the
+    disk, None without one.
     """
 
     path: Path
