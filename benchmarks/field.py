@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -119,6 +120,8 @@ def main() -> int:
     options = parser.parse_args()
     if os.geteuid():
         raise SystemExit("diskimage-builder and mmdebstrap in root mode need root")
+    # so that folders, server and the running command go when somebody ends this
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with prepared(options) as bench:
         return finish(document(bench, options.runs, options.without))
 

@@ -84,8 +84,13 @@ def measured(
             pass_fds=(writing,),
         )
         os.close(writing)
-        with open(reading, "rb") as pipe:
-            said = pipe.read()
+        try:
+            with open(reading, "rb") as pipe:
+                said = pipe.read()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
         process.wait()
     document = json.loads(said or b'{"status": 127}')
     if document.pop("status") or process.returncode:
