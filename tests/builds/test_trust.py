@@ -74,6 +74,11 @@ def test_the_same_build_has_the_same_files_beside_it_and_one_that_asks_for_none_
     (kernel,) = (one for one in json.loads(first["image.cdx.json"])["components"] if one["name"] == "kernel")
     assert kernel["licenses"] == [{"license": {"id": "MIT"}}]
 
+    mine = image_kit.output / "image.sha256.asc"
+    mine.write_text("a signature of the user's own")
+    image_kit.build("doc", beside=beside)
+    assert mine.exists()
+
     plain = image_kit.build("doc")
     assert {path.name for path in image_kit.output.iterdir()} == {path.name for path in plain.paths}
     assert len(plain.paths) == 3

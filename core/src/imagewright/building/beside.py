@@ -52,10 +52,22 @@ def write_beside(
     return [*(one.path for one in artefacts), *others, sums, *sign(beside.signers, sums, request.environment)]
 
 
-def remove_stale(written: Iterable[Path], output: Path, stem: str) -> None:
-    """Remove what an earlier build left beside an image that has been replaced, and this one did not write."""
-    kept = {path.name for path in written}
-    for suffix in OPTIONAL:
-        if f"{stem}{suffix}" not in kept:
-            with suppress(OSError):
-                output.with_name(f"{stem}{suffix}").unlink()
+def stale_beside(written: Sequence[Path], output: Path, stem: str) -> tuple[Path, ...]:
+    """What an earlier build left beside an image that is about to be replaced by ``written`` and that has none of it.
+
+    Nothing where the sums are the same: then a signature that the user made is still one of this image.
+    """
+    ready = {path.name: path for path in written}
+    try:
+        if output.with_name(f"{stem}.sha256").read_bytes() == ready[f"{stem}.sha256"].read_bytes():
+            return ()
+    except OSError:  # there was no image
+        pass
+    return tuple(output.with_name(f"{stem}{suffix}") for suffix in OPTIONAL if f"{stem}{suffix}" not in ready)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files, as far as that is allowed."""
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.building import beside, packages, slate
-from imagewright.building.beside import remove_stale, write_beside
+from imagewright.building.beside import remove, stale_beside, write_beside
 from imagewright.building.forecast import remember_plan
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, layout_of, source_date_epoch
@@ -243,8 +243,9 @@ def _write_artefacts(
     )
     moves = [(path, output.with_name(path.name)) for path in files]
     moves += write_lock(building, folder)
+    stale = stale_beside(files, output, output.name)
     publish(moves, 0o666 & ~building.umask, building.request.cache_dir)
-    remove_stale(files, output, output.name)
+    remove(stale)
     return BuildResult(
         paths=tuple(output.with_name(path.name) for path in files),
         manifest=document,

@@ -17,7 +17,7 @@ from typing import Any
 
 from imagewright.building import beside, packages
 from imagewright.building.artefacts import finished
-from imagewright.building.beside import remove_stale, write_beside
+from imagewright.building.beside import remove, stale_beside, write_beside
 from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
 from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
@@ -386,8 +386,9 @@ def _published(
     files = write_beside(shop.request.image, made, stem, manifest=document, artefacts=artefacts, building=shop.building)
     moves = [(path, output.with_name(path.name)) for path in files]
     moves += write_lock(shop.building, made) if shop.building else ()
+    stale = stale_beside(files, output, stem)
     publish(moves, 0o666 & ~shop.umask, shop.request.image.cache_dir)
-    remove_stale(files, output, stem)
+    remove(stale)
     return tuple(output.with_name(path.name) for path in files), document
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.building.artefacts import copied
-from imagewright.building.beside import remove_stale
+from imagewright.building.beside import remove, stale_beside
 from imagewright.building.forecast import Forecast
 from imagewright.building.growing import TREE_PHASES
 from imagewright.building.hostcheck import programs_needed
@@ -114,12 +114,13 @@ def again(request: Request, prepared: Prepared, monitor: Monitor, *, log: Path) 
                 if moved:
                     copied(folder / name, Path(passing, name))
                 files.append((Path(passing, name) if moved else folder / name, request.output.with_name(name)))
+            stale = stale_beside([folder / name for name in names], request.output, request.output.name)
             publish(files, 0o666 & ~umask, request.cache_dir)
         with suppress(OSError):
             os.utime(folder / _NOTE)
     finally:
         os.close(held)
-    remove_stale((Path(name) for name in names), request.output, request.output.name)
+    remove(stale)
     tell_of_age(monitor, foretold.oldest)
     return tuple(request.output.with_name(name) for name in names)
 
