@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -113,14 +114,18 @@ def _beyond(path: bytes, found: os.stat_result, names: dict[tuple[int, int], int
 
 
 def _content(path: bytes, buffer: memoryview) -> str:
-    """The digest of a file's content. Thousands of small files share one buffer: a fresh one each costs as much."""
-    digest = hashlib.sha256()
+    """The checksum of a file's content. Thousands of small files share one buffer: a fresh one each costs as much.
+
+    It tells what a disk got wrong, at three times the speed of a SHA-256. It need not withstand anybody: whoever can
+    change a layer can change what is written beside it.
+    """
+    checksum = 0
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         while size := os.readv(descriptor, [buffer]):
-            digest.update(buffer[:size])
+            checksum = zlib.crc32(buffer[:size], checksum)
             if size < len(buffer):
                 break
     finally:
         os.close(descriptor)
-    return digest.hexdigest()
+    return f"{checksum:08x}"

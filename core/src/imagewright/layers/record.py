@@ -11,7 +11,7 @@ from typing import Any
 from imagewright.documents import parse_json
 
 NAME = "layer.json"
-SCHEMA = 1
+SCHEMA = 2
 """The version of the record's form; layers of another one are not used."""
 
 
