@@ -217,10 +217,10 @@ def alone_in(folders: set[Path]) -> Iterator[None]:
     held = []
     try:
         for folder in sorted(folders):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            held.append(descriptor)
-            # a server that lends no locks for folders is no reason to lose a build
+            # a folder that may not be looked into, or a server that lends no locks, is no reason to lose a build
             with suppress(OSError):
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                held.append(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
