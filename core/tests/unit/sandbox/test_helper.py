@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imagewright.sandbox.probe import _capabilities
 from imagewright.testing.reliability import Recorder
 
 HERE = Path(__file__).parent
@@ -26,6 +27,7 @@ ATTACKS = "attacks on the namespace helper"
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="only root makes a copy of the host with other rules"),
+    pytest.mark.skipif(not _capabilities() >> 21 & 1, reason="a root without CAP_SYS_ADMIN mounts nothing"),
     pytest.mark.skipif(not shutil.which("visudo", path="/usr/sbin:/usr/bin:/sbin:/bin"), reason="the host lacks sudo"),
 ]
 
