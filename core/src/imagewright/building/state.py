@@ -27,6 +27,9 @@ EARLIEST = 946_684_800
 TAIL = 20
 """How many of a failed step's last lines its error shows."""
 
+_NO_MEMORY = ("annot allocate memory", "emory exhausted", "ut of memory", "MemoryError")
+"""What programs say where they get no memory."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -115,9 +118,11 @@ class Building:
         """The error of a program that ended badly, with its last lines."""
         ended = f"was killed by signal {status - 128}" if status > 128 else f"failed with exit status {status}"
         lines = tuple(f"| {line}" for line in self.tail)
+        scarce = self.request.limits.memory and any(words in line for line in self.tail for words in _NO_MEMORY)
         return StepFailed(
             "step-failed",
             f"{what} {ended}",
             where=(*lines, f"exit status: {status}"),
+            cause="--step-memory limits what each process of a step may have" if scarce else "",
             hint=f"the whole output is in {self.log}",
         )

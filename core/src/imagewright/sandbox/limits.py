@@ -14,9 +14,9 @@ MIB = 1 << 20
 class Limits:
     """Limits of one job; 0 stands for none. ``seconds`` of time, bytes of ``memory`` per process, and of ``output``."""
 
-    seconds: int = 0
-    memory: int = 0
-    output: int = 0
+    seconds: int = 7200
+    memory: int = 16 << 30
+    output: int = 256 * MIB
 
 
 class Meter:

@@ -1,0 +1,82 @@
+"""A network of a build's own: what is told where it cannot be made, and that nothing of it is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from imagewright.errors import HostError
+from imagewright.sandbox import Sandbox
+from imagewright.sandbox.jobs import Job
+from imagewright.sandbox.link import Network, obstacle
+
+SHOW = Job(argv=("cat", "/proc/net/dev"), environment={"PATH": "/usr/bin:/bin"})
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    tmp_path.chmod(0o755)
+    return folder
+
+
+def _interfaces(sandbox: Sandbox) -> list[str]:
+    lines: list[str] = []
+    assert sandbox.run(SHOW, lines.append) == 0
+    return sorted(line.split(":")[0].strip() for line in lines if ":" in line)
+
+
+def test_a_sandbox_has_a_network_of_its_own_or_says_what_is_in_the_way(work: Path) -> None:
+    with Sandbox.open(work, network=Network()) as sandbox:
+        assert sandbox.separated == (not obstacle())
+        if sandbox.separated:
+            assert _interfaces(sandbox) == ["lo", "net0"]
+
+
+def test_without_pasta_the_hosts_network_is_shared_unless_that_must_not_be(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("newuidmap", "newgidmap"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    monkeypatch.setenv("PATH", str(tools))
+    with Sandbox.open(work, network=Network()) as sandbox:
+        assert not sandbox.separated
+    with pytest.raises(HostError, match="lacks pasta") as caught:
+        Sandbox.open(work, network=Network(must=True))
+    assert "passt" in caught.value.hint
+
+
+def test_a_pasta_that_fails_is_no_end_of_the_build_and_is_told(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    pasta = tools / "pasta"
+    pasta.write_text("#!/bin/sh\necho 'no interface is up' >&2\nexit 1\n")
+    pasta.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    monkeypatch.setattr("imagewright.sandbox.link.TUN", "/dev/null")
+    with Sandbox.open(work, network=Network()) as sandbox:
+        assert not sandbox.separated
+        assert "no interface is up" in sandbox.shared
+
+
+def test_nothing_of_the_link_is_left_after_the_sandbox(work: Path) -> None:
+    with Sandbox.open(work, network=Network()) as sandbox:
+        owner = str(sandbox._process.pid)
+        running = [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
+        assert len(running) == (1 if sandbox.separated else 0)
+    assert not [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
+
+
+def _commands() -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
