@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from imagewright.checking import folderrules, packrules, scriptrules, shellcheckrules, variablerules
+from imagewright.checking import contentrules, folderrules, packrules, scriptrules, shellcheckrules, variablerules
 from imagewright.checking.findings import Finding, Hit, Level, Rule, S
 from imagewright.checking.subjects import FlavourSubject, PackSubject, read_flavour
 from imagewright.discovery import choose
@@ -22,6 +22,7 @@ from imagewright.types import Origin
 
 FLAVOUR_RULES: tuple[Rule[FlavourSubject], ...] = (
     *folderrules.RULES,
+    *contentrules.RULES,
     *scriptrules.RULES,
     *variablerules.RULES,
     *shellcheckrules.RULES,

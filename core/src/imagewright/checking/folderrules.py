@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from imagewright.checking.findings import Hit, Level, Rule
-from imagewright.checking.subjects import FlavourSubject
+from imagewright.checking.subjects import FlavourSubject, content
 from imagewright.entrypoints import FLAVOUR_NAME
 from imagewright.flavourtoml import KEYS, PARAMETER_KEYS
 from imagewright.scripts import NUMBERED, STEP_ID
@@ -44,9 +43,7 @@ ANCESTOR_FILES = {
 }
 """Files that image tools of old read in a flavour's folder, with what takes their place."""
 
-LEFTOVER = re.compile(r".*(~|\.(bak|orig|rej|swp|dpkg-(old|new|dist)))|\.#.*|#.*#")
 SECRET = re.compile(r"(^|-)(password|passphrase|secret|token|credentials?|api-key|private-key)$")
-PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )*PRIVATE KEY( BLOCK)?-----")
 
 
 def _readme(flavour: FlavourSubject) -> Iterator[Hit]:
@@ -148,54 +145,15 @@ def _never_run(flavour: FlavourSubject) -> Iterator[Hit]:
     for phase, folder in flavour.phase_folders():
         files = _direct(folder)
         for path in files:
-            if _executable(path) or NUMBERED.match(path.name) or not _bytes(path).startswith(b"#!"):
+            if _executable(path) or NUMBERED.match(path.name) or not content(path).startswith(b"#!"):
                 continue
             others = [other for other in files if other != path]
-            if not any(path.name.encode() in _bytes(other) for other in others):
+            if not any(path.name.encode() in content(other) for other in others):
                 yield Hit(
                     file=f"{phase.folder}/{path.name}",
                     message="it begins like a script, and nothing runs or reads it",
                     fix=f"chmod +x it and call it `{_step_name(path.name)}`, or remove it",
                 )
-
-
-def _leftover(flavour: FlavourSubject) -> Iterator[Hit]:
-    for name, path in flavour.files():
-        if LEFTOVER.fullmatch(path.name):
-            yield Hit(file=name, message="an editor or a merge left this file", fix=f"rm {name}")
-
-
-def _lost_mode(flavour: FlavourSubject) -> Iterator[Hit]:
-    for name, path in flavour.files():
-        if not name.startswith(("static/", "files/")) or path.is_symlink() or not path.is_file():
-            continue
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX) or not mode & stat.S_IWUSR:
-            given = "0755" if mode & stat.S_IXUSR else "0644"
-            target = f"/{name.partition('/')[2]}"
-            yield Hit(
-                file=name,
-                message=f"its mode {mode:04o} will be {given} in the image",
-                fix=f"set it in a script of install.d: chmod {mode:04o} {target}",
-            )
-
-
-def _no_link(flavour: FlavourSubject) -> Iterator[Hit]:
-    for name, path in flavour.files():
-        folder = path.parent.name
-        if name.startswith("static/") and folder.endswith((".wants", ".requires")) and not path.is_symlink():
-            yield Hit(
-                file=name,
-                message=f"systemd passes over a file in `{folder}` that is no link",
-                fix=f"lay the unit beside that folder, and link it: ln -s ../{path.name} {name}",
-            )
-
-
-def _private_key(flavour: FlavourSubject) -> Iterator[Hit]:
-    for name, path in flavour.files():
-        if path.is_file() and path.stat().st_size < 2**20 and PRIVATE_KEY.search(_bytes(path)):
-            fix = "remove it, make a new key, and let who builds name theirs by a parameter of type path"
-            yield Hit(file=name, message="the file holds a private key", fix=fix)
 
 
 def _toml(flavour: FlavourSubject) -> Iterator[Hit]:
@@ -271,10 +229,6 @@ def _direct(folder: Path) -> list[Path]:
 
 def _executable(path: Path) -> bool:
     return bool(path.stat().st_mode & stat.S_IXUSR)
-
-
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if os.access(path, os.R_OK) else b""
 
 
 def _step_name(name: str) -> str:
@@ -353,32 +307,6 @@ RULES: tuple[Rule[FlavourSubject], ...] = (
         reason="it is data that nobody reads, and was probably meant to run",
         check=_never_run,
         level=Level.WARNING,
-    ),
-    Rule(
-        name="leftover",
-        what="files of editors and merges",
-        reason="they change the keys of the layers, and those in `static` get into the image",
-        check=_leftover,
-        level=Level.WARNING,
-    ),
-    Rule(
-        name="lost-mode",
-        what="a mode in `static` or `files` that the image will not have",
-        reason="a checkout keeps the execute bit alone, so files of a flavour are 0755 or 0644 in the image",
-        check=_lost_mode,
-    ),
-    Rule(
-        name="no-link",
-        what="a file in a folder `*.wants` or `*.requires` of `static` that is no symbolic link",
-        reason="systemd takes links alone there, so the unit would not start",
-        check=_no_link,
-        level=Level.WARNING,
-    ),
-    Rule(
-        name="private-key",
-        what="a private key",
-        reason="everybody who has the flavour or an image made with it has the key",
-        check=_private_key,
     ),
     Rule(
         name="flavour-toml",

@@ -168,6 +168,11 @@ def _has_text(path: Path) -> bool:
         return False
 
 
+def content(path: Path) -> bytes:
+    """The bytes of a file; none if it may not be read."""
+    return path.read_bytes() if os.access(path, os.R_OK) else b""
+
+
 def _toml(path: Path) -> dict[str, Any] | None:
     try:
         return parse_toml(path.read_bytes())
