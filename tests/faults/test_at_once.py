@@ -27,8 +27,8 @@ def test_a_second_builder_on_the_same_cache_and_output_while_the_first_ends(
             assert dying.status in (0, -9, 143), dying.stderr
             assert "Traceback" not in dying.stderr + living.stderr
             assert living.status == 0, living.stderr
-            if dying.status:
-                assert bench.outputs().keys() >= {"it.tar"}
+            # what both left in the cache is right too
+            bench.build(turn=bench.turn if same else bench.turn + 1)
 
 
 def test_two_builders_that_both_go_to_their_end(bench: Bench) -> None:
@@ -40,3 +40,4 @@ def test_two_builders_that_both_go_to_their_end(bench: Bench) -> None:
                 done = bench.end(pid, order)
                 assert done.status == 0, done.stderr
             assert bench.word() in WORDS
+            bench.build(turn=bench.turn if same else bench.turn + 1)
