@@ -88,7 +88,15 @@ def run(one: Benchmark, runs: int | None) -> bool:
         return False
     if one.tree:
         KEPT.mkdir(parents=True, exist_ok=True)
-        build = [Path(sys.executable).with_name("disk-image-create"), "--progress", "none", "-t", "tar", "-o", TREE]
+        build: list[str | Path] = [
+            Path(sys.executable).with_name("disk-image-create"),
+            "--progress",
+            "none",
+            "-t",
+            "tar",
+            "-o",
+            TREE,
+        ]
         subprocess.run([*build, "debian", "vm"], check=True, stdout=subprocess.DEVNULL)
     print(f"{one.name}: {' '.join(one.command(runs)[1:])}", flush=True)
     done = subprocess.run(one.command(runs), cwd=TOP / "benchmarks", stdout=subprocess.PIPE, text=True, check=False)
@@ -188,12 +196,15 @@ def _section(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| work | way | CPU s | wall s | memory MiB | written MiB |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    lines: list[str] = []
     for row in document["rows"]:
         for way, cost in row["costs"].items():
             numbers = (cost["cpu"], cost["wall"])
             sizes = (cost["memory"] / 2**20, cost["written"] / 2**20)
             cells = [*(f"{number:.2f}" for number in numbers), *(f"{size:.0f}" for size in sizes)]
-            yield f"| {row['work']} | {way} | {' | '.join(cells)} |"
+            lines.append(f"| {row['work']} | {way} | {' | '.join(cells)} |")
+    # what was compared with several stands there once
+    yield from dict.fromkeys(lines)
     yield ""
     notes = dict.fromkeys(row["note"] for row in document["rows"] if row["note"])
     for note in notes:
