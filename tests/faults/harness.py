@@ -343,8 +343,9 @@ class Bench:
         elif done.status > 0:
             if self.outputs() != earlier:
                 # whoever is asked to end when everything is in place already has built the image
-                assert done.status > 128, f"the earlier output is another one\n{done.stderr}"
-                assert self.word() == WORDS[self.turn % 2]
+                different = sorted(name for name, _digest in self.outputs().items() ^ earlier.items())
+                assert done.status > 128, f"of the earlier output, others are {different}\n{done.stderr}"
+                assert self.word() == WORDS[self.turn % 2], f"others are {different}\n{done.stderr}"
             assert re.search(r"^(error: |interrupted$|terminated$)", done.stderr, re.MULTILINE), done.stderr
         else:
             # what one that was killed had begun to put in place is undone by the next command, and never half a file

@@ -16,15 +16,13 @@ from imagewright.testing.kit import ImageKit, program
 from imagewright.testing.reliability import Recorder
 from imagewright.testing.trees import TarView
 
-from .harness import PATIENT
+from .harness import PATIENT, Host
 
 pytestmark = pytest.mark.timeout(PATIENT)
 
 PHASES = (
     "block-device-size", "extra-data", "pre-install", "install", "post-install", "finalise", "cleanup", "block-device",
 )  # fmt: skip
-
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx")
 
 HOLDER = """#!/bin/sh
 # whoever leaves the tree sees the devices and the folder in use until the very end
@@ -35,19 +33,12 @@ setsid sleep 613 </dev/null >/dev/null 2>&1 &
 """
 
 
-def devices() -> list[tuple[str, int, int, int]]:
-    """The host's devices with their inodes, modes and numbers."""
-    found = [(name, os.stat(f"/dev/{name}")) for name in DEVICES if os.path.exists(f"/dev/{name}")]
-    return [(name, status.st_ino, status.st_mode, status.st_rdev) for name, status in found]
-
-
 def test_a_daemon_that_holds_devices_and_the_tree_open_holds_nothing_up(image_kit: ImageKit) -> None:
-    before, mounts = devices(), Path("/proc/self/mountinfo").read_text()
+    before = Host.now(image_kit.folder)
     image_kit.flavour("holder", {"install.d/50-hold": HOLDER, "cleanup.d/50-hold": HOLDER.replace("/usr/bin", "/")})
     built = image_kit.build("holder")
     assert built.exists("usr/bin/busybox")
-    assert devices() == before
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert Host.now(image_kit.folder) == before
     assert not list(image_kit.work.iterdir())
 
 
@@ -56,7 +47,7 @@ def test_a_script_that_fails_in_any_phase_fails_the_build_in_the_same_way(
     image_kit: ImageKit, reliability: Recorder, phase: str
 ) -> None:
     with reliability.trying("faults", "a script that fails"):
-        mounts = Path("/proc/self/mountinfo").read_text()
+        host = Host.now(image_kit.folder)
         image_kit.flavour("failing", {f"{phase}.d/50-fail": "#!/bin/sh\necho the last words\nexit 23\n"})
         done = image_kit.command(
             "disk-image-create", "-t", "raw", "--image-size", "0.0625", "--skip-base", "-o", "it", "toy", "failing",
@@ -67,7 +58,7 @@ def test_a_script_that_fails_in_any_phase_fails_the_build_in_the_same_way(
         assert "the last words" in done.stderr
         assert f"{phase}/50-fail" in done.stderr
         assert "flavour: failing" in done.stderr
-        assert Path("/proc/self/mountinfo").read_text() == mounts
+        assert Host.now(image_kit.folder) == host
         assert not list(image_kit.work.iterdir())
         assert not list(image_kit.output.iterdir())
 
