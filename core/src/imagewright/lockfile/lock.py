@@ -20,6 +20,7 @@ SCHEMA = 1
 _HEAD = (
     "# The versions that an image was made of. --lock with this file builds from them, --refresh besides renews it.\n"
 )
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _VERSION = re.compile(r"(?!sha256:)(\S+)(?: sha256:([0-9a-f]{64}))?")
 
 
@@ -69,7 +70,7 @@ def text_of(lock: Lock) -> str:
     text = _HEAD + "".join(f"{name} = {value}\n" for name, value in head)
     for name, table in tables.items():
         text += f"\n[{name}]\n"
-        text += "".join(f"{_quoted(key)} = {_quoted(value)}\n" for key, value in sorted(table.items()))
+        text += "".join(f"{_key(key)} = {_quoted(value)}\n" for key, value in sorted(table.items()))
     return text
 
 
@@ -122,6 +123,10 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
+
+
+def _key(text: str) -> str:
+    return text if _BARE.fullmatch(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
