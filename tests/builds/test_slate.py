@@ -152,9 +152,9 @@ def test_a_flavour_answers_for_what_it_brings_itself_and_for_no_others(image_kit
 def test_a_flavour_answers_for_what_the_first_tree_brings(image_kit: ImageKit) -> None:
     image_kit.flavour("system", {"flavour.toml": 'provides = ["operating-system"]\n', "root.d/10-root": ROOT})
     image_kit.flavour("wanting", {"flavour.toml": 'allows = ["logs"]\n'})
-    built = image_kit.build("wanting", operating_system="system", skip_base=True)
+    built = image_kit.build("wanting", operating_system="system", skip_base=True, fresh=True)
     assert built.manifest["blank_slate"]["allowed"] == [{"rule": "logs", "path": "/var/log/base", "by": "wanting"}]
-    error = image_kit.fails(operating_system="system", skip_base=True, kind=StepFailed)
+    error = image_kit.fails(operating_system="system", skip_base=True, fresh=True, kind=StepFailed)
     assert "from root/10-root of system" in str(error)
 
 
