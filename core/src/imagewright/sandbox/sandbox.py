@@ -33,7 +33,6 @@ _NO_MEMORY = ("MemoryError", "Cannot allocate memory", "cannot allocate memory",
 """What Python and the loader of libraries say where there is no memory."""
 
 
-
 class Sandbox:
     """One user namespace with its launcher; not for use by two threads at once.
 
