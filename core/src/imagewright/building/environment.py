@@ -17,6 +17,7 @@ LIB_INSIDE = "/run/imagewright/lib"
 
 HOOKS = "/tmp/in_target.d"  # noqa: S108 - the contract's own path, in the step's private /tmp
 
+
 def proxies(environment: Mapping[str, str]) -> dict[str, str]:
     """The caller's proxy variables, in both spellings that programs look for."""
     found = {}
