@@ -42,7 +42,8 @@ def resolve(building: Building, planned: PlannedStep, layer: str) -> None:
         if names:
             found = _resolution(building, planned)
             _check_lock(building, planned, found)
-            versions = [(package.name, package.version, package.digest) for package in found]
+            # in no order of the package manager's, which is another one where archives come from elsewhere
+            versions = sorted((package.name, package.version, package.digest) for package in found)
             building.fact(PACKAGE_VERSIONS, digest_of(versions))
     finally:
         building.layers.remove(layer)
