@@ -7,6 +7,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 NAMED = re.compile(r"`([a-z-][a-z0-9_/-]*\.py)::([A-Za-z0-9_:]+)`")
 
 
@@ -33,3 +35,15 @@ def test_all_forty_failures_have_a_test_that_exists_or_a_reason(top: Path) -> No
         for file, test in named:
             assert (top / file).is_file(), f"failure {number}: {file}"
             assert test in defined_in(top / file), f"failure {number}: {file} has no {test}"
+
+
+@pytest.mark.parametrize(("chapter", "fewest"), [("faults", 500), ("inputs", 1000), ("escapes", 40)])
+def test_the_page_has_hundreds_of_tries_and_no_loss(top: Path, chapter: str, fewest: int) -> None:
+    text = (top / "docs/reliability.md").read_text()
+    row = re.search(rf"^\| {chapter} \| ([0-9,]+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    assert row
+    assert int(row[1].replace(",", "")) >= fewest
+    assert int(row[3]) == 0
+    kinds = re.findall(r"^\| ([^|]+) \| ([0-9,]+) \| \d+ \| (\d+) \|$", text, re.MULTILINE)
+    assert len(kinds) >= int(row[2])
+    assert all(lost == "0" for _kind, _tried, lost in kinds)
