@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from imagewright.building import guard, hostcall
+from imagewright.building import hostcall
 from imagewright.building.hostviews import scratch, view_of
 from imagewright.building.running import argv_of, call_cache, name_of, needed_facts, record
 from imagewright.building.staging import write_tree
 from imagewright.building.state import Building
 from imagewright.plan import PlannedStep
 from imagewright.planning.keys import merged_hooks
-from imagewright.sandbox import hostview
+from imagewright.sandbox import guard, hostview
 from imagewright.sandbox.answers import value_of
 from imagewright.sandbox.limits import Limits
 from imagewright.sandbox.lines import follow

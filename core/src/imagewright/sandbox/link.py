@@ -10,9 +10,12 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from typing import IO, Self
+
+from imagewright.sandbox import guard
 
 PASTA = "pasta"
 TUN = "/dev/net/tun"
@@ -52,9 +55,10 @@ def obstacle() -> str:
 class Link:
     """A running pasta, which ends with whoever started it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes], leash: int) -> None:
         self._process = process
         self._complaints = complaints
+        self._leash = leash
 
     @classmethod
     def start(cls, owner: int, network: Network, *, resolver: bool) -> Self:
@@ -64,11 +68,14 @@ class Link:
         """
         ports = sorted({*network.ports, *((DNS,) if resolver else ())})
         ready, tell = os.pipe()
+        told, leash = os.pipe()
         complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the link
         try:
             process = subprocess.Popen(
                 [
-                    *("setpriv", "--pdeathsig", "KILL", "--", PASTA, "--foreground", "--quiet"),
+                    # what the kernel would send it at our end is lost when it changes its ids
+                    *(sys.executable, "-I", "-S", guard.__file__, str(told)),
+                    *(PASTA, "--foreground", "--quiet"),
                     *("--pid", f"/proc/self/fd/{tell}"),
                     # as root it would become nobody, who may not enter the namespaces of root's builds
                     *(("--runas", "0:0") if os.getuid() == 0 else ()),
@@ -78,7 +85,7 @@ class Link:
                     *("--tcp-ns", ",".join(map(str, ports)) or "none", "--udp-ns", str(DNS) if resolver else "none"),
                     *("--userns", f"/proc/{owner}/ns/user", "--netns", f"/proc/{owner}/ns/net", "--no-netns-quit"),
                 ],
-                pass_fds=[tell],
+                pass_fds=[tell, told],
                 stdin=subprocess.DEVNULL,
                 stdout=complaints,
                 stderr=complaints,
@@ -87,10 +94,12 @@ class Link:
             )
         except OSError as error:
             complaints.close()
+            os.close(leash)
             raise LinkFailed(f"{error.filename or PASTA}: {error.strerror}") from error
         finally:
             os.close(tell)
-        link = cls(process, complaints)
+            os.close(told)
+        link = cls(process, complaints, leash)
         try:
             if not _says_something(ready):
                 raise LinkFailed(link._complaint())
@@ -103,7 +112,7 @@ class Link:
 
     def close(self) -> None:
         """End it."""
-        self._process.kill()
+        os.close(self._leash)
         self._process.wait()
         self._complaints.close()
 

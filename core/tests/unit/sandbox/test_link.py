@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,8 +71,32 @@ def test_nothing_of_the_link_is_left_after_the_sandbox(work: Path) -> None:
     with Sandbox.open(work, network=Network()) as sandbox:
         owner = str(sandbox._process.pid)
         running = [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
-        assert len(running) == (1 if sandbox.separated else 0)
+        assert bool(running) == sandbox.separated
     assert not [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from imagewright.sandbox import Sandbox
+from imagewright.sandbox.link import Network
+sandbox = Sandbox.open(Path(sys.argv[1]), network=Network())
+print(sandbox._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_of_the_link_outlives_a_builder_that_is_killed(work: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDS, str(work)], stdout=subprocess.PIPE, text=True) as builder:
+        assert builder.stdout is not None
+        owner = builder.stdout.readline().strip()
+        running = [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
+        builder.kill()
+    assert bool(running) == (not obstacle())
+    deadline = time.monotonic() + 60
+    while [line for line in _commands() if f"/proc/{owner}/ns/net" in line]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _commands() -> list[str]:
