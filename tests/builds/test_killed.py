@@ -232,10 +232,10 @@ def test_a_build_changes_nothing_of_the_host(image_kit: ImageKit, tmp_path: Path
             "install.d/10-rude": "#!/bin/sh\necho nameserver 192.0.2.1 >/etc/resolv.conf || true\n"
             "rm -rf /dev/shm/* /dev/null || true\numount /proc 2>/dev/null || true\n",
             "cleanup.d/10-rude": "#!/bin/sh\necho x >/etc/resolv.conf || true\nrm -f /dev/null || true\n"
-            'mount -t tmpfs tmpfs "$TARGET_ROOT/mnt" && touch "$TARGET_ROOT/mnt/lost"\n',
+            'if mount -t tmpfs tmpfs "$TARGET_ROOT/mnt"; then exit 9; fi\n',
         },
     )
-    image_kit.build("rude", environment={"HOME": str(home)})
+    image_kit.build("rude", environment={"HOME": str(home)}, allow=("resolver",))
     assert HostState.now() == before
     assert not list(home.iterdir())
     assert Path(os.devnull).is_char_device()
