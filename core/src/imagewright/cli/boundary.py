@@ -204,6 +204,13 @@ def fault_of(error: Exception, screen: Screen) -> ImagewrightError:
     if isinstance(error, PermissionError) and error.filename:
         hint = "choose another place, or ask its owner"
         return HostError("not-permitted", f"you may not use {error.filename}", hint=hint)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG and error.filename:
+        return UsageError(
+            "path-too-long",
+            "a path is longer than the filesystem takes",
+            where=(f"path of {len(os.fsencode(error.filename))} bytes: {str(error.filename)[:60]}…",),
+            hint="choose a shorter one; most filesystems take 255 bytes for each name",
+        )
     where = [f"{type(error).__name__}: {error}"]
     if _logged(_traceback(error), screen):
         where.append(f"traceback: {screen.log}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -83,6 +84,10 @@ def file(value: str) -> Path:
     """The path of a file that exists and can be read."""
     found = path(value)
     try:
+        mode = found.stat().st_mode
+        # a pipe gives what it holds once, or nothing ever, and a device may have no end
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ValueError("it must be a file, and it is a pipe, a socket or a device")
         with found.open("rb"):
             return found
     except OSError as error:
@@ -152,7 +157,7 @@ def count(value: str) -> int:
 def amount(value: str) -> int:
     """A whole number, 0 too."""
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise ValueError("it must be a whole number from 0 on")
+        raise ValueError("it must be a whole number from 0 to 999999999")
     return int(value)
 
 
@@ -227,7 +232,7 @@ def parameter(value: str) -> tuple[str, str, str]:
     key, equals, rest = value.partition("=")
     flavour, dot, option = key.partition(".")
     if not equals or not dot or not flavour or not option:
-        raise ValueError("it must have the form FLAVOUR.NAME=VALUE")
+        raise ValueError("it must have the form FLAVOUR.NAME=VALUE, with quotes around a value of several words")
     return flavour, option, rest
 
 

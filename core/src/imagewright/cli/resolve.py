@@ -170,8 +170,10 @@ def _anchored(setting: Setting, text: str, base: Path | None) -> str:
 
 
 def _bad(setting: Setting, where: str, text: str, reason: str) -> UsageError:
-    if setting.kind is Kind.PAIRS and "=" in text:
-        text = f"{text.partition('=')[0]}=…"  # what follows may be a secret
+    if setting.kind is Kind.PAIRS and ("=" in text or setting.name == "set"):
+        # what follows may be a secret, and so may a word without the sign: the end of a value that nobody quoted
+        name, equals, _ = text.partition("=")
+        text = f"{name}=…" if equals else "…"
     return UsageError("bad-value", f"`{text}` is no good value for {where}: {reason}")
 
 

@@ -19,7 +19,18 @@ from imagewright.types import BuildContext
 
 def lock_of(request: Request) -> Lock | None:
     """The lock that the build obeys; None if it has none, or is to write one. Raises UsageError."""
-    if request.lock is None or request.refresh:
+    if request.lock is None:
+        return None
+    if request.lock.exists() and not request.lock.is_file():
+        # reading one may never end, and writing one would put a file in its place
+        raise UsageError(
+            "lock-unreadable",
+            f"`--lock {request.lock}` is no file",
+            cause="it is a folder, a pipe, a socket or a device",
+            hint=f"name a file, such as `{request.lock.name}.lock`",
+            option="lock",
+        )
+    if request.refresh:
         return None
     if not request.lock.exists():
         if request.offline:

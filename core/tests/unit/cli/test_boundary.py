@@ -77,6 +77,13 @@ def test_a_place_that_is_closed_to_the_caller_is_no_fault_of_ours():
     assert "report" not in result.stderr
 
 
+def test_a_path_that_is_too_long_is_the_callers():
+    result = trial('open("/tmp/" + "x" * 300)')
+    assert result.returncode == 2
+    assert "error: a path is longer than the filesystem takes\n  path of 305 bytes: /tmp/xxx" in result.stderr
+    assert "report" not in result.stderr
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may enter everything")
 @pytest.mark.parametrize("option", ["--output", "--cache-dir", "--work-dir", "--log-file", "--flavour-path"])
 def test_a_path_below_a_closed_folder_is_said_clearly(tmp_path, option):

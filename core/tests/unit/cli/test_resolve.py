@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -241,6 +242,29 @@ def test_the_value_of_a_malformed_parameter_is_not_shown():
     with pytest.raises(UsageError) as failure:
         value_of("set", flags={"set": ["password=hunter2"]})
     assert "hunter2" not in str(failure.value)
+
+
+def test_the_end_of_a_value_that_nobody_quoted_is_not_shown():
+    with pytest.raises(UsageError) as failure:
+        value_of("set", environment={"IMAGEWRIGHT_SET": "repo.password=my hunter2"})
+    assert "hunter2" not in str(failure.value)
+    assert "quotes" in str(failure.value)
+
+
+@pytest.mark.parametrize("name", ["sign-key", "verify-key", "repository-login", "ca-certificate"])
+def test_a_pipe_or_a_device_is_no_file_and_is_not_waited_for(tmp_path, name):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in (pipe, Path("/dev/zero")):
+        with pytest.raises(UsageError) as caught:
+            from_flag(SETTINGS[name], str(place))
+        assert "it must be a file" in caught.value.message
+
+
+def test_a_number_that_is_too_large_is_told_the_largest():
+    with pytest.raises(UsageError) as caught:
+        from_flag(SETTINGS["step-memory"], "1000000000")
+    assert "from 0 to 999999999" in caught.value.message
 
 
 @pytest.mark.parametrize(

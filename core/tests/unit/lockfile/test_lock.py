@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from imagewright.errors import PlanError, UsageError
 from imagewright.lockfile.fitting import check_base, check_installed, check_plan, check_resolution
 from imagewright.lockfile.lock import Lock, read_lock, text_of
+from imagewright.planning.locking import lock_of
+from imagewright.request import Request
 from imagewright.types import Package
 
 CURL = Package(name="curl", version="8.1-1", architecture="amd64", digest="c" * 64)
@@ -104,6 +106,15 @@ def test_a_folder_and_a_file_that_is_no_text_are_no_locks(tmp_path: Path) -> Non
     for place in (tmp_path, tmp_path / "noise"):
         with pytest.raises(UsageError, match="cannot be read"):
             read_lock(place)
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_pipe_or_a_device_is_neither_read_nor_replaced(tmp_path: Path, refresh: bool) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UsageError, match="is no file") as caught:
+            lock_of(Request(flavours=(), output=tmp_path / "web", lock=place, refresh=refresh))
+        assert caught.value.option == "lock"
 
 
 def test_the_same_plan_fits() -> None:

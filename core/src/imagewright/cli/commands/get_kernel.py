@@ -50,7 +50,9 @@ def _path(invocation: Invocation) -> Path:
         raise UsageError("bad-image", "a path cannot hold a zero byte")
     path = Path(given)
     if not path.exists():
-        raise UsageError("no-such-image", f"there is no image {path}")
+        raise UsageError(
+            "no-such-image", f"there is no image {given}", hint="name a qcow2, raw or tar image that is on this machine"
+        )
     return path
 
 
