@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from imagewright.building.growing import TREE_PHASES
+from imagewright.building.growing import TREE_PHASES, check_start
 from imagewright.building.keeping import ASKED_AGAIN_AFTER, told_age
 from imagewright.building.layerkeys import LayerKeys, mapping_name
 from imagewright.building.locked import fixed_epoch
@@ -36,7 +36,8 @@ class Prospect:
 
 
 def forecast(request: Request, prepared: Prepared) -> dict[str, Prospect]:
-    """The prospect of every step by its name, as of now. Raises UsageError for a bad SOURCE_DATE_EPOCH."""
+    """The prospect of every step by its name, as of now. Raises UsageError for a bad SOURCE_DATE_EPOCH or start."""
+    check_start(request, prepared)
     return Forecast(request, prepared).all()
 
 

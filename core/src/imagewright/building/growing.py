@@ -76,7 +76,7 @@ def opened(
     Raises UsageError if ``--from`` names no step, and HostError if the folder cannot be made, the host gives no
     namespaces, or the disk fills up meanwhile.
     """
-    _check_start(request, prepared)
+    check_start(request, prepared)
     sys.path.extend(str(folder) for folder in prepared.import_path if str(folder) not in sys.path)
     work = work_parent(request)
     epoch = fixed_epoch(request, prepared)
@@ -201,7 +201,7 @@ def _found_or_run(building: Building, keeping: Keeping, planned: PlannedStep, na
     return keeping.step(planned, name, run)
 
 
-def _check_start(request: Request, prepared: Prepared) -> None:
+def check_start(request: Request, prepared: Prepared) -> None:
     """Raise UsageError if ``--from`` names nothing that the build has."""
     wanted = request.start_from
     names = [step.name for phase in TREE_PHASES for step in prepared.plan.of(phase)]

@@ -50,7 +50,9 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
     check_room(prepared, work)
     suffixes = [load_output(kind).suffix for kind in request.types]
     request.beside.check(request.environment)
-    check_writable(request.output, (*suffixes, ".manifest.json", ".sha256", *request.beside.suffixes))
+    suffixes += [".manifest.json", ".sha256", *request.beside.suffixes]
+    check_writable(request.output, suffixes)
+    check_lock_apart(request.lock, [request.output.with_name(f"{request.output.name}{suffix}") for suffix in suffixes])
 
 
 def programs_needed(request: Request, prepared: Prepared) -> tuple[str, ...]:
@@ -126,16 +128,33 @@ def check_room(prepared: Prepared, work: Path) -> None:
         )
 
 
-def check_writable(output: Path, suffixes: Sequence[str]) -> None:
-    """Raise HostError if an artefact could not be put where it goes, UsageError for a name that no file may have."""
+def check_lock_apart(lock: Path | None, places: Sequence[Path]) -> None:
+    """Raise UsageError if the lock file has the place of an artefact, which it would replace."""
+    if lock is None:
+        return
+    for place in places:
+        if (lock.name, lock.parent.resolve()) == (place.name, place.parent.resolve()):
+            raise UsageError(
+                "lock-is-output",
+                f"the lock file {lock} would be a file of the image too",
+                hint="name another file with --lock, such as `web.lock`",
+                option="lock",
+            )
+
+
+def check_writable(output: Path, suffixes: Sequence[str], *, what: str = "image", option: str = "output") -> None:
+    """Raise HostError if a file could not be put where it goes, UsageError for a name that no file may have.
+
+    ``what`` it is, and the ``option`` that names it, are for the message.
+    """
     name = output.name
     if not name.isprintable():
         raise UsageError(
             "bad-output-name",
-            f"no image can be called {name!r}",
+            f"no {what} can be called {name!r}",
             cause="the name has characters that cannot be printed",
-            hint="name another file with --output",
-            option="output",
+            hint=f"name another file with --{option}",
+            option=option,
         )
     folder = output.parent
     cause = _obstacle(folder, [earlier_name(folder / f"{name}{suffix}") for suffix in suffixes])
@@ -145,10 +164,10 @@ def check_writable(output: Path, suffixes: Sequence[str]) -> None:
     if cause:
         raise HostError(
             "unwritable-output",
-            f"the image cannot be written to {folder}",
+            f"the {what} cannot be written to {folder}",
             cause=cause,
-            hint="name another file with --output, or make the folder",
-            option="output",
+            hint=f"name another file with --{option}, or make the folder",
+            option=option,
         )
 
 

@@ -35,7 +35,7 @@ def asking(request: Request, prepared: Prepared) -> Request:
     """The request as it is run: for a lock the world is asked anew. Raises HostError if the lock cannot be written."""
     if request.lock is None or not writes_lock(request, prepared):
         return request
-    check_writable(request.lock, ("",))
+    check_writable(request.lock, ("",), what="lock file", option="lock")
     return replace(request, refresh=True)
 
 

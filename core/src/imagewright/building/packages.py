@@ -117,6 +117,10 @@ def _package_cache(building: Building, name: str, closing: ExitStack) -> Path:
 
 
 def _waits(building: Building, lock: Path, cache: Path) -> None:
+    # a transaction takes the cache several times
+    if cache in building.waited:
+        return
+    building.waited.add(cache)
     process = holder(lock)
     other = f"another build (process {process})" if process else "another build"
     building.monitor.handle(Notice(message=f"waiting for {other}, which uses the package cache {cache}"))

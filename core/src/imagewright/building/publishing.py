@@ -57,6 +57,8 @@ def publish(files: Sequence[tuple[Path, Path]], mode: int, cache_dir: Path) -> N
     that takes no note does not keep the files from their places: then only a builder that is killed leaves traces.
     Raises HostError.
     """
+    # the earlier file of a place that is taken twice could not be put back
+    assert len({place for _source, place in files}) == len(files), files
     unique = secrets.token_hex(4)
     moves = [
         Move(place=str(place), passing=str(passing_name(place, unique)), earlier=str(earlier_name(place, unique)))

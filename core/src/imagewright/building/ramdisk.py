@@ -20,7 +20,7 @@ from imagewright.building.artefacts import finished
 from imagewright.building.beside import remove, stale_beside, write_beside
 from imagewright.building.firmwarenotes import note, noted
 from imagewright.building.growing import grow, opened, phase_counts, work_parent
-from imagewright.building.hostcheck import check_host, check_writable, source_date_epoch
+from imagewright.building.hostcheck import check_host, check_lock_apart, check_writable, source_date_epoch
 from imagewright.building.locked import asking, finish_lock, write_lock
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
@@ -77,6 +77,8 @@ def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> Ra
     request.image.beside.check(request.image.environment)
     suffixes = (".kernel", ".manifest.json", ".sha256", *request.image.beside.suffixes)
     check_writable(output.with_name(_stem(output)), suffixes)
+    beside = [output.with_name(f"{_stem(output)}{suffix}") for suffix in suffixes]
+    check_lock_apart(request.image.lock, [output, *beside])
     with _shop(request, planned, monitor, log) as shop:
         phases = phase_counts(planned.tree.prepared) if planned.tree else []
         monitor.handle(BuildStarted(image=planned.name, phases=(*phases, ("ramdisk", 1)), log=log))

@@ -60,6 +60,7 @@ class Building:
     resolution: tuple[Package, ...] | None = None  # what the transaction brings, once it was asked
     top: str = ""  # the identity of the finished tree's topmost layer, if it is kept
     digests: dict[tuple[str, str], str] = field(default_factory=dict)  # of archives, by the package's name and version
+    waited: set[Path] = field(default_factory=set)  # the package caches that were said to be in use
     lock: Lock | None = None  # of the finished tree, if the request names a lock file
     closing: ExitStack = field(default_factory=ExitStack)  # what is let go when the stack is not needed any more
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))

@@ -77,7 +77,9 @@ def _document(path: Path) -> dict[str, Any] | None:
             file.seek(0)
             content = file.read(_LARGEST)
     except OSError as error:
-        raise ImageUnreadable("image-damaged", f"{path} cannot be read: {error.strerror}") from error
+        raise ImageUnreadable(
+            "image-damaged", f"{path} cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from error
     try:
         document = parse_json(content)
         if isinstance(document, dict) and isinstance(document.get("plan"), dict):

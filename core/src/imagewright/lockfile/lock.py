@@ -79,10 +79,12 @@ def read_lock(path: Path) -> Lock:
     try:
         document = parse_toml(path.read_bytes())
     except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise _bad(path, cause) from error
-    if document.get("schema") != SCHEMA:
-        raise _bad(path, f"it has the form {document.get('schema')!r}, and this version reads {SCHEMA}")
+        cause = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        raise _bad(path, cause, ours=False) from error
+    if "schema" not in document:
+        raise _bad(path, "it is no lock file of Imagewright", ours=False)
+    if document["schema"] != SCHEMA:
+        raise _bad(path, f"it has the form {document['schema']!r}, and this version reads {SCHEMA}")
     try:
         image = document["image"]
         return Lock(
@@ -101,12 +103,13 @@ def read_lock(path: Path) -> Lock:
         raise _bad(path, what) from error
 
 
-def _bad(path: Path, cause: str) -> UsageError:
+def _bad(path: Path, cause: str, *, ours: bool = True) -> UsageError:
+    # whoever named a file that is no lock must not be told to replace it
     return UsageError(
         "lock-unreadable",
         f"the lock file {path} cannot be read",
         cause=cause,
-        hint="--refresh writes it anew",
+        hint="--refresh writes it anew" if ours else "name another file with --lock, or remove this one",
         option="lock",
     )
 

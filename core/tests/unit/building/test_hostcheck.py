@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from imagewright.building.hostcheck import check_usable, check_writable, source_date_epoch
+from imagewright.building.hostcheck import check_lock_apart, check_usable, check_writable, source_date_epoch
 from imagewright.errors import HostError, UsageError
 
 SUFFIXES = (".tar", ".manifest.json", ".sha256")
@@ -37,6 +37,21 @@ def test_a_folder_where_an_artefact_goes_is_found_early(tmp_path):
     with pytest.raises(HostError) as caught:
         check_writable(tmp_path / "web", SUFFIXES)
     assert caught.value.cause == "web.tar is a folder there"
+
+
+def test_a_lock_file_that_has_the_place_of_an_artefact_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = [tmp_path / "web.qcow2", tmp_path / "web.manifest.json"]
+    check_lock_apart(None, places)
+    check_lock_apart(tmp_path / "web.lock", places)
+    with pytest.raises(UsageError, match="would be a file of the image too"):
+        check_lock_apart(Path("./web.manifest.json"), places)
+
+
+def test_what_cannot_be_written_is_called_by_its_name_and_option(tmp_path):
+    with pytest.raises(HostError, match="the lock file cannot be written") as caught:
+        check_writable(tmp_path / "gone" / "web.lock", ("",), what="lock file", option="lock")
+    assert "--lock" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\udcff"])

@@ -315,6 +315,16 @@ def test_the_command_exits_as_diff_does(
     assert bool(printed.err) == (code == 2)
 
 
+@pytest.mark.parametrize("names", [[], ["one.tar"]])
+def test_the_command_takes_two_names(
+    names: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["imagewright", "diff", *names])
+    with pytest.raises(SystemExit, match="2"):
+        imagewright()
+    assert "`imagewright diff OLD NEW` takes two" in capsys.readouterr().err
+
+
 def test_the_document_says_what_the_page_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

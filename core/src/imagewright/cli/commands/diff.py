@@ -18,7 +18,7 @@ from imagewright.cli.messages import print_document
 from imagewright.cli.render.lines import printable
 from imagewright.cli.tables import table
 from imagewright.comparing.comparing import Change, Comparison, FileChange, compare
-from imagewright.errors import ImagewrightError
+from imagewright.errors import ImagewrightError, UsageError
 
 _DIFFERENT, _TROUBLE = 1, 2
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
@@ -28,7 +28,15 @@ _DEPTH = 3
 
 def run(invocation: Invocation) -> None:
     """Compare and print. Raises ImagewrightError with exit code 2, and Exit with 1 if something differs."""
-    before, after = (Path(str(invocation.arguments[name])).expanduser() for name in ("before", "after"))
+    given = [invocation.arguments[name] for name in ("before", "after")]
+    if not all(given):
+        raise UsageError(
+            "not-two-images",
+            "two images or manifests are compared",
+            cause=f"only {given[0]} was named" if given[0] else "none was named",
+            hint=f"`{invocation.program} OLD NEW` takes two",
+        )
+    before, after = (Path(name).expanduser() for name in given)
     try:
         found = compare(before, after)
     except ImagewrightError as error:
