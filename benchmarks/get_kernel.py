@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import filecmp
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-PROGRAM = Path(sys.executable).parent / "disk-image-get-kernel"
+from measuring import BIN, Cost, best, finish, measured, row
+
+PROGRAM = BIN / "disk-image-get-kernel"
 
 
 def main() -> int:
@@ -33,32 +32,40 @@ def main() -> int:
         found = json.loads(output([PROGRAM, image, "--json", "-o", place / "ours"]))
         number = partition(image)
 
-        def ours() -> None:
-            output([PROGRAM, image, "-o", place / "ours"])
+        def ours() -> Cost:
+            return measured([PROGRAM, image, "-o", place / "ours"])
 
-        def usual() -> None:
+        def usual() -> Cost:
             raw = place / "disk.raw"
-            output(["qemu-img", "convert", "-O", "raw", image, raw])
+            cost = measured(["qemu-img", "convert", "-O", "raw", image, raw])
             for kind in ("kernel", "ramdisk"):
                 source = f"(loop0,{number}){found['sources'][kind]}"
-                output(["grub-fstest", raw, "cp", source, place / f"usual.{kind}"])
+                cost += measured(["grub-fstest", raw, "cp", source, place / f"usual.{kind}"])
             raw.unlink()
+            return cost
 
-        pairs = [(timed(usual), timed(ours)) for _ in range(options.runs)]
+        pairs = [(usual(), ours()) for _ in range(options.runs)]
         for kind in ("kernel", "ramdisk"):
             if not filecmp.cmp(place / f"usual.{kind}", place / f"ours.{kind}", shallow=False):
                 raise SystemExit(f"the two ways give different files: {kind}")
-    best = [[min(pair[way][what] for pair in pairs) for what in (0, 1)] for way in (0, 1)]
-    ratio = best[0][0] / best[1][0]
-    document = {
-        "image": image.name,
-        "bytes": image.stat().st_size,
-        "usual": {"wall": round(best[0][0], 3), "cpu": round(best[0][1], 3)},
-        "get-kernel": {"wall": round(best[1][0], 3), "cpu": round(best[1][1], 3)},
-        "ratio": {"wall": round(ratio, 1), "cpu": round(best[0][1] / best[1][1], 1)},
-    }
-    print(json.dumps(document, indent=2))
-    return 0 if ratio >= options.at_least else 1
+    converting, reading = (best([pair[way] for pair in pairs]) for way in (0, 1))
+    ratio = converting.wall / reading.wall
+    return finish(
+        {
+            "image": f"{image.name} of {image.stat().st_size / 2**20:.0f} MiB",
+            "rows": [
+                row(
+                    "kernel and ramdisk out of a qcow2",
+                    f"≥ {options.at_least:g} times faster than converting it first",
+                    met=ratio >= options.at_least,
+                    value=f"{ratio:.1f} × wall, {converting.cpu / reading.cpu:.1f} × CPU",
+                    note="converting is `qemu-img convert` to raw and `grub-fstest`, on all cores",
+                    get_kernel=reading,
+                    converting=converting,
+                )
+            ],
+        }
+    )
 
 
 def output(argv: list[str | Path]) -> str:
@@ -76,14 +83,6 @@ def partition(image: Path) -> str:
         if volume is None or volume.partition is None:
             raise SystemExit("the image has no partition with a root filesystem")
         return ("gpt" if opened.table == "gpt" else "msdos") + str(volume.partition.number)
-
-
-def timed(action: Callable[[], None]) -> tuple[float, float]:
-    """Wall and CPU seconds of an action and its children."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    action()
-    wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

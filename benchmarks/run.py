@@ -23,7 +23,7 @@ from typing import Any
 TOP = Path(__file__).resolve().parent.parent
 KEPT = TOP / "build" / "bench"
 RESULTS = TOP / "benchmarks" / "RESULTS.md"
-TREE = KEPT / "tree"
+IMAGE = KEPT / "image"
 PROGRAMS = (
     ("mmdebstrap", ("mmdebstrap", "--version")),
     ("qemu-img", ("qemu-img", "--version")),
@@ -34,12 +34,16 @@ PROGRAMS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """A script of this folder; ``root``: it cannot run as another user; ``tree``: it is given a tree as an archive."""
+    """A script of this folder; ``root``: it cannot run as another user.
+
+    ``given`` is an image of ``debian vm`` that it is given: its suffix, or nothing. ``words`` follow.
+    """
 
     name: str
     runs: int = 0  # 0: it takes no --runs
     root: bool = False
-    tree: bool = False
+    given: str = ""
+    words: tuple[str, ...] = ()
 
     @property
     def script(self) -> Path:
@@ -48,16 +52,19 @@ class Benchmark:
 
     def command(self, runs: int | None) -> list[str]:
         """How it is called."""
-        given = ["--runs", str(runs or self.runs)] if self.runs else []
-        return [sys.executable, str(self.script), *given, *([f"{TREE}.tar"] if self.tree else [])]
+        repeated = ["--runs", str(runs or self.runs)] if self.runs else []
+        given = [f"{IMAGE}.{self.given}"] if self.given else []
+        return [sys.executable, str(self.script), *repeated, *given, *self.words]
 
 
 BENCHMARKS = (
     Benchmark(name="field", runs=3, root=True),
     Benchmark(name="images_file", runs=2),
-    Benchmark(name="assembly", runs=3, root=True, tree=True),
+    Benchmark(name="assembly", runs=3, root=True, given="tar"),
     Benchmark(name="overhead"),
     Benchmark(name="plan", runs=5),
+    Benchmark(name="get_kernel", runs=5, given="qcow2"),
+    Benchmark(name="ramdisk", runs=3, words=("debian", "deploy")),
 )
 """In the order of the page."""
 
@@ -86,16 +93,16 @@ def run(one: Benchmark, runs: int | None) -> bool:
     if one.root and os.geteuid():
         print(f"{one.name}: not run, it needs root: sudo make bench")
         return False
-    if one.tree:
+    if one.given:
         KEPT.mkdir(parents=True, exist_ok=True)
         build: list[str | Path] = [
             Path(sys.executable).with_name("disk-image-create"),
             "--progress",
             "none",
             "-t",
-            "tar",
+            one.given,
             "-o",
-            TREE,
+            IMAGE,
         ]
         subprocess.run([*build, "debian", "vm"], check=True, stdout=subprocess.DEVNULL)
     print(f"{one.name}: {' '.join(one.command(runs)[1:])}", flush=True)
