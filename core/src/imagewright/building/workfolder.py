@@ -35,11 +35,12 @@ def work_folder(
     Raises HostError if the folder cannot be made or the host gives no namespaces.
     """
     with plain_folder(parent) as folder:
-        # mapped root must be able to enter, whoever the caller is
-        folder.chmod(0o755)
         (folder / "layers").mkdir()
         with _opened(folder, preload, kept, limits, network) as sandbox:
             try:
+                # mapped root must be able to enter, whoever the caller is, and nobody else: a program in the tree that
+                # is setuid to its root is, seen from the host, setuid to the caller
+                sandbox.admit(folder)
                 yield folder, sandbox
             finally:
                 _empty(folder, sandbox)
