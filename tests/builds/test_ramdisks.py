@@ -237,6 +237,12 @@ def test_the_kernel_comes_from_another_operating_system(image_kit: ImageKit) -> 
     assert not list(image_kit.work.iterdir())
 
 
+def test_the_kernel_comes_from_no_flavour_that_is_no_operating_system(image_kit: ImageKit) -> None:
+    image_kit.flavour("plain", {"flavour.toml": 'packages = ["kernel"]\n'})
+    with pytest.raises(PlanError, match="`plain` is no operating system"):
+        make_ramdisk(image_kit, "plain", kernel_flavour="plain")
+
+
 PYTHON = """
     from imagewright.api import (
         BinaryDependency, Entry, Flavour, InitFragment, KernelModules, Packages, Step, Tree, UdevRules, hookimpl,

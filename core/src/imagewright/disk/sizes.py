@@ -75,7 +75,7 @@ def check_requested(requested: int, least: int) -> None:
     if requested < least:
         raise PlanError(
             "image-too-small",
-            f"No image fits into {asked(requested)}",
+            f"no image fits into {asked(requested)}",
             where=(f"its partitions and the smallest filesystem: {show(least)}",),
             hint=larger(least),
             option="image-size",

@@ -12,6 +12,7 @@ from imagewright.asking import Panel
 from imagewright.discovery import Loaded
 from imagewright.entrypoints import survey
 from imagewright.errors import PlanError, UsageError
+from imagewright.flavour import OPERATING_SYSTEM
 from imagewright.metadata import broken
 from imagewright.plan import ChosenFlavour, digest_of
 from imagewright.planning.display import plan_document
@@ -247,6 +248,13 @@ def _tree(
         kernel_arguments="",
         image_size=None,
     )
+    if select(wanted).operating_system is None:
+        raise PlanError(
+            "no-operating-system",
+            f"`{system}` is no operating system, and the ramdisk needs the root tree of one",
+            cause=f"that flavour does not provide `{OPERATING_SYSTEM}`",
+            hint="imagewright flavours list shows which are (`os`)",
+        )
     prepared = prepare(wanted)
     steps = tuple(step for step in prepared.plan.steps if step.phase in TREE_PHASES)
     return PlannedTree(request=wanted, prepared=replace(prepared, plan=replace(prepared.plan, steps=steps)))

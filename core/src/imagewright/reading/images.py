@@ -121,7 +121,8 @@ def readable(path: Path) -> Iterator[None]:
             "image-not-supported", f"the image {path} cannot be read: {error}", hint=_hint(str(error), path)
         ) from error
     except Damaged as error:
-        raise ImageUnreadable("image-damaged", f"the image {path} cannot be read: {error}") from error
+        reason = str(error).removeprefix("the image: ")
+        raise ImageUnreadable("image-damaged", f"the image {path} cannot be read: {reason}") from error
 
 
 def _hint(problem: str, path: Path) -> str:

@@ -198,7 +198,7 @@ def test_an_image_size_that_holds_no_image_at_all_is_said_as_it_was_given() -> N
     sizes.check_requested(8 * MIB, 8 * MIB)
     with pytest.raises(PlanError) as caught:
         sizes.check_requested(GIB // 1000, 8 * MIB)
-    assert caught.value.message == "No image fits into 0.001 GiB"
+    assert caught.value.message == "no image fits into 0.001 GiB"
     assert caught.value.hint.startswith("give --image-size 0.01 or more")
     assert caught.value.option == "image-size"
 

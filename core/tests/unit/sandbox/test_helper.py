@@ -259,6 +259,13 @@ def test_the_installer_leaves_two_files_and_takes_both_away(host: Host) -> None:
     assert done.stderr.endswith("gone\n")
 
 
+@pytest.mark.parametrize("words", [["--fix"], ["--remove", "ann"], ["no-such-user-here"]])
+def test_the_installer_refuses_wrong_words_before_it_does_anything(words: list[str]) -> None:
+    done = subprocess.run([INSTALL, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert words[-1] in done.stderr
+
+
 def test_a_program_folder_that_others_may_write_gets_no_helper(host: Host) -> None:
     done = host.run("true", install=False, script=f"chmod 0777 /usr/local; {INSTALL} {USER} || echo refused")
     assert "/usr/local may be written by others than root" in done.stderr

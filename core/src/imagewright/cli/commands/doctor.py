@@ -47,8 +47,8 @@ def run(invocation: Invocation) -> None:
             sys.stdout.write(_line(finding, colour))
         if mend:
             sys.stdout.write(f"\nto mend it: {mend}\n")
-        elif not lacking:
-            sys.stdout.write("\nimages can be built here\n")
+        else:
+            sys.stdout.write(f"\n{'no image' if lacking else 'images'} can be built here\n")
     if lacking:
         raise typer.Exit(HostError.exit_code)
 
