@@ -163,6 +163,7 @@ def test_parameters_come_from_the_environment_and_from_set(image_kit: ImageKit) 
         (("toy", "--image-size", "0.001"), 3, "No image fits into 0.001 GiB"),
         (("toy", "--lock", "image.sha256"), 2, "image.sha256 would be a file of the image too"),
         (("toy", "--lock", "missing/web.lock"), 4, "the lock file cannot be written to"),
+        (("toy", "--plan", "--offline", "--refresh"), 2, "with --offline none can be asked"),
         (("toy", "--plan", "--from", "install/20-two"), 2, "no such step of the tree"),
         (("toy", "--cache-dir", "/proc/x"), 4, "no folder can be made in /proc"),
         (("toy", "--work-dir", "/proc/x"), 4, "no folder can be made in /proc"),

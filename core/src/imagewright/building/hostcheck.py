@@ -15,12 +15,12 @@ from imagewright.building.publishing import earlier_name
 from imagewright.discovery import load_output
 from imagewright.disk import ext4
 from imagewright.disk.assembly import tools_needed
-from imagewright.disk.sizes import check_requested, layout_overhead
+from imagewright.disk.sizes import check_requested, layout_overhead, show
 from imagewright.errors import HostError, ImagewrightError, UsageError
 from imagewright.hosttools import missing
 from imagewright.planning import Prepared
 from imagewright.request import Request
-from imagewright.types import GIB, Layout, Partition, Phase
+from imagewright.types import Layout, Partition, Phase
 
 LATEST = 2**33
 """The first moment, in seconds since 1970, that filesystems of images cannot name: the year 2242."""
@@ -122,7 +122,7 @@ def check_room(prepared: Prepared, work: Path) -> None:
     if free < needed:
         raise HostError(
             "too-little-space",
-            f"the build needs {needed / GIB:.1f} GiB in the work folder, and {free / GIB:.1f} GiB are free",
+            f"the build needs {show(needed)} in the work folder, and {show(free)} are free",
             where=(f"folder: {work}",),
             hint="free some room, or name another place with --work-dir or --cache-dir",
         )

@@ -37,6 +37,13 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
     Touches nothing of the machine but the flavours' own files. Raises PlanError, UsageError or ContractError for
     everything that can be known to be wrong before any work.
     """
+    if request.offline and request.refresh:
+        raise UsageError(
+            "offline-refresh",
+            "--refresh asks the archives again, and with --offline none can be asked",
+            hint="leave one of them out",
+            option="refresh",
+        )
     selection = select(request)
     values = values_of(selection.flavours, request.settings, request.environment)
     context = context_of(request, selection)
