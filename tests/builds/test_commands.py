@@ -160,7 +160,7 @@ def test_parameters_come_from_the_environment_and_from_set(image_kit: ImageKit) 
         (("toy", "--fs-type", "xfs"), 2, "xfs"),
         (("toy", "-o", "missing/demo"), 4, "missing"),
         (("toy", "-o", "missing/"), 2, "names a folder"),
-        (("toy", "--image-size", "0.001"), 3, "No image fits into 0.001 GiB"),
+        (("toy", "--image-size", "0.001"), 3, "no image fits into 0.001 GiB"),
         (("toy", "--lock", "image.sha256"), 2, "image.sha256 would be a file of the image too"),
         (("toy", "--lock", "missing/web.lock"), 4, "the lock file cannot be written to"),
         (("toy", "--plan", "--offline", "--refresh"), 2, "with --offline none can be asked"),
