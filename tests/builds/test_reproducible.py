@@ -13,6 +13,8 @@ import pytest
 from imagewright.testing.kit import ImageKit
 from imagewright.testing.trees import DiskView
 
+from .test_disks import LAYOUT
+
 MOMENT = 1_700_000_000
 """The date of the toy's package index."""
 
@@ -40,24 +42,6 @@ chown 1000:1000 /srv/many/deep
     "binary-deps": "cat\n",
 }
 
-LAYOUT = """
-    from imagewright.api import MIB, Flavour, Layout, Partition, Step, hookimpl
-
-    class Laid(Flavour):
-        summary = "a small vfat partition and a root partition"
-
-        @hookimpl
-        def block_device(self, ctx):
-            esp = Partition(
-                name="esp", type="C12A7328-F81F-11D2-BA4B-00A0C93EC93B", size=40 * MIB, role="esp",
-                filesystem="vfat", label="esp",
-            )
-            root = Partition(
-                name="root", type="4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", role="root", filesystem="ext4",
-            )
-            return (Step(id="10-layout", action=Layout(partitions=(esp, root))),)
-"""
-
 OPTIONS = ("-t", "qcow2,raw,tar", "--image-size", "0.25", "--skip-base", "--progress", "none", "-o", "same")
 DISK = ("same.qcow2", "same.raw", "same.tar", "same.manifest.json", "same.sha256")
 RAMDISK = ("small.ramdisk", "small.kernel", "small.manifest.json", "small.sha256")
@@ -65,7 +49,7 @@ RAMDISK = ("small.ramdisk", "small.kernel", "small.manifest.json", "small.sha256
 
 def written(kit: ImageKit, files: Mapping[str, str]) -> None:
     kit.flavour("varied", files)
-    kit.pack("laid-pack", LAYOUT, {"laid": "Laid"})
+    kit.pack("laid-pack", LAYOUT, {"laid": "Partitioned"})
 
 
 def build(kit: ImageKit, *options: str, **environment: str) -> dict[str, str]:
