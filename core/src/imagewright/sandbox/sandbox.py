@@ -312,7 +312,7 @@ class Sandbox:
         """Open a folder of the caller's to root inside and to nobody else; an ordinary user is root inside."""
         if os.getuid() == 0:
             os.chown(path, -1, self._mapping.root[1])
-            path.chmod(0o710)
+            path.chmod(0o750)
         else:
             path.chmod(0o700)
 
