@@ -19,7 +19,7 @@ from imagewright.errors import HostError
 from imagewright.layers.store import Answer, Store, salt_of, write_whole
 from imagewright.plan import Plan, PlannedStep, digest_of
 from imagewright.planning.coresteps import RESOLVE
-from imagewright.planning.keys import EXTRA_DATA, PACKAGE_VERSIONS, STATE
+from imagewright.planning.keys import BESIDE, EXTRA_DATA, PACKAGE_VERSIONS, STATE
 from imagewright.planning.prepared import Prepared
 from imagewright.request import Request
 from imagewright.sandbox.mapping import mapping_of_caller
@@ -128,6 +128,9 @@ class Forecast:
             return "it was not in this image's last build" if self._before else ""
         now = dict(planned.inputs)
         changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        if "script" in changed and BESIDE in changed:
+            # the script itself lies among them
+            changed.remove(BESIDE)
         for name in planned.facts:
             if name in self._facts and self._facts_before.get(name) != digest_of(self._facts[name]):
                 changed.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,6 +201,9 @@ def _read(path: Path) -> SettingsFile | None:
 def read_toml(path: Path) -> dict[str, Any]:
     """What a TOML file says. Raises UsageError, and FileNotFoundError or NotADirectoryError if it is not there."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # a device never ends, and a pipe may never begin
+            raise UsageError("settings-file", f"`{path}` is no file", hint="name one that is written in TOML")
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise

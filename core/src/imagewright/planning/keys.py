@@ -34,6 +34,9 @@ from imagewright.types import (
     Tree,
 )
 
+BESIDE = "files beside it"
+"""The name of an input: all that a step's flavour lays at ``/tmp/in_target.d``, and what those it requires lay there."""
+
 EXTRA_DATA = "extra-data tree"
 PACKAGE_VERSIONS = "package versions"
 DISK_SIZE = "disk size"
@@ -204,7 +207,7 @@ class _Inputs:
         names = environment.keys() - (set() if isinstance(step.action, Script) else SCRIPTS_ONLY)
         inputs |= {f"variable {name}": self._text(environment[name]) for name in names}
         if isinstance(step.action, Script | Command):
-            inputs["files beside it"] = self._merged(flavour)
+            inputs[BESIDE] = self._merged(flavour)
         return inputs
 
     def _parameters(self, flavour: ChosenFlavour) -> dict[str, str]:

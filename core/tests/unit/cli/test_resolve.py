@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imagewright.cli.kinds import Kind
-from imagewright.cli.resolve import FILE_NAME, SettingsFile, from_flag, read_files, resolve
+from imagewright.cli.resolve import FILE_NAME, SettingsFile, from_flag, read_files, read_toml, resolve
 from imagewright.cli.settings import SETTINGS
 from imagewright.errors import UsageError
 from imagewright.types import GIB
@@ -288,3 +288,10 @@ def test_a_file_of_another_kind_is_refused_before_any_work(tmp_path, name, conte
 def test_certificates_of_the_host_are_taken():
     host = Path("/etc/ssl/certs/ca-certificates.crt")
     assert from_flag(SETTINGS["ca-certificate"], str(host)) == host
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/"])
+def test_what_never_ends_is_no_settings_file(place):
+    with pytest.raises(UsageError) as caught:
+        read_toml(Path(place))
+    assert caught.value.message == f"`{place}` is no file"
