@@ -35,7 +35,7 @@ from imagewright.types import (
 )
 
 BESIDE = "files beside it"
-"""The name of an input: all that a step's flavour lays at ``/tmp/in_target.d``, and what those it requires lay there."""
+"""The name of an input: all that a step's flavour, and those that it requires, lay at ``/tmp/in_target.d``."""
 
 EXTRA_DATA = "extra-data tree"
 PACKAGE_VERSIONS = "package versions"
