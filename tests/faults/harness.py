@@ -69,11 +69,16 @@ class Host:
         backing = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
         found = [(name, os.lstat(f"/dev/{name}")) for name in DEVICES if os.path.lexists(f"/dev/{name}")]
         return cls(
-            mounts=tuple(line for line in mounts if str(kit) in line or KERNELS.match(line.split()[4])),
+            mounts=tuple(line for line in mounts if str(kit) in line or _of_the_kernel(line.split()[4])),
             devices=tuple((name, status.st_mode, status.st_ino) for name, status in found),
             loops=tuple(sorted(path for path in backing if str(kit) in path)),
             folders=tuple(tuple(sorted(os.listdir(folder))) for folder in (Path("/"), *empty) if folder.exists()),
         )
+
+
+def _of_the_kernel(place: str) -> bool:
+    # in /dev/shm anybody may work
+    return bool(KERNELS.match(place)) and not place.startswith("/dev/shm/")
 
 
 class Builders:
