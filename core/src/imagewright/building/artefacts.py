@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagewright.disk.copying import data_ranges
+from imagewright.disk.copying import clone, data_ranges
 
-_FICLONE = 0x40049409  # ioctl_ficlone(2)
 _ZEROS = memoryview(bytes(1 << 20))
 
 
@@ -47,24 +44,14 @@ def sha256_of(path: Path) -> str:
 def copied(source: Path, place: Path) -> None:
     """Copy a file with its holes; where the filesystem can, the two share their blocks until one changes."""
     with source.open("rb") as reading, place.open("wb") as writing:
-        try:
-            fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
-        except OSError:
+        if not clone(reading.fileno(), writing.fileno()):
             copy_sparse(reading.fileno(), writing.fileno(), source.stat().st_size)
 
 
 def copy_sparse(reading: int, writing: int, size: int) -> None:
     """Copy ``size`` bytes between descriptors, leaving out what is a hole in the one that is read. Raises OSError."""
     os.ftruncate(writing, size)
-    position = 0
-    while position < size:
-        try:
-            start = os.lseek(reading, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        end = os.lseek(reading, start, os.SEEK_HOLE)
+    for start, end in data_ranges(reading):
         os.lseek(reading, start, os.SEEK_SET)
         os.lseek(writing, start, os.SEEK_SET)
         left = end - start
@@ -73,4 +60,3 @@ def copy_sparse(reading: int, writing: int, size: int) -> None:
             if not sent:
                 break
             left -= sent
-        position = end

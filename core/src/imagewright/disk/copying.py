@@ -26,7 +26,7 @@ def copy_sparse(source: Path, destination: Path, *, offset: int = 0) -> None:
             size = os.fstat(reader.fileno()).st_size
             if os.fstat(descriptor).st_size < offset + size:
                 os.ftruncate(descriptor, offset + size)
-            if not (offset == 0 and _clone(reader.fileno(), descriptor)):
+            if not (offset == 0 and clone(reader.fileno(), descriptor)):
                 for start, end in data_ranges(reader.fileno()):
                     _copy(reader.fileno(), descriptor, start, end, offset)
         finally:
@@ -81,7 +81,8 @@ def data_ranges(descriptor: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def _clone(source: int, destination: int) -> bool:
+def clone(source: int, destination: int) -> bool:
+    """Let an empty file share the blocks of another until one of them changes; whether the filesystem could."""
     if os.fstat(destination).st_blocks:
         return False  # a clone would replace what is there already
     try:
