@@ -78,6 +78,9 @@ def test_two_builds_run_at_the_same_time_and_a_third_waits_for_its_turn(tmp_path
             (tmp_path / name).touch()
             wait_for(tmp_path / other)
             assert not (tmp_path / "third").exists()
+            # the third begins when one of the two ends, which must not be before the other has looked
+            (tmp_path / f"{name} looked").touch()
+            wait_for(tmp_path / f"{other} looked")
             return finished(name)
 
         return Work(name=name, run=run)
