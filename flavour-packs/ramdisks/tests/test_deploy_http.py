@@ -50,9 +50,9 @@ def part(disk, mib, length):
 
 @pytest.fixture
 def deployed(init_kit, tmp_path):
-    """Deploy an image to a disk; ``served`` is what the server has instead of the whole image."""
+    """Deploy an image to a disk; ``served`` is what the server has instead, ``late`` its delay in s."""
 
-    def deploy(image, disk, *, zstd=False, more="", served=None, digest=None):
+    def deploy(image, disk, *, zstd=False, more="", served=None, digest=None, late=0):
         www = tmp_path / "www"
         www.mkdir(exist_ok=True)
         name = "image.raw"
@@ -74,7 +74,7 @@ echo 1 >sys/class/net/veth0/carrier
 : >dev/vda
 mount --bind {disk} dev/vda
 cp "$(command -v dd)" usr/bin/dd
-beyond "$BUSYBOX" httpd -f -p 10.9.0.1:80 -h {www} &
+{{ sleep {late}; beyond "$BUSYBOX" httpd -f -p 10.9.0.1:80 -h {www}; }} &
 """
         line = f"{STATIC} disk=vda image_url=http://10.9.0.1/{name} {more}"
         return init_kit.live(
@@ -123,6 +123,13 @@ def test_a_partition_that_the_image_lacks_stays_too(deployed, tmp_path):
     assert "all done" in life.console, life.console
     assert names(disk) == ["root", "data"]
     assert part(disk, 50, 8) == b"data old"
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(deployed, tmp_path):
+    image = write_disk(tmp_path / "image", 32, SYSTEM)
+    life = deployed(image, write_disk(tmp_path / "disk", 48, ()), late=5)
+    assert "Failed to connect" in life.console, life.console
+    assert "all done" in life.console, life.console
 
 
 def test_without_a_wish_nothing_stays(deployed, tmp_path):
