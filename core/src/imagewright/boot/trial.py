@@ -28,8 +28,8 @@ class Trial:
     """
 
     image: Path
+    user: str
     checks: tuple[str, ...] = ()
-    user: str = "debian"
     uefi: bool = False
     disk_bus: Bus = "virtio"
     memory: int = 1024

@@ -23,7 +23,7 @@ OPTIONS = (
         help="User to log in as.",
         convert=kinds.name,
         metavar="NAME",
-        default="debian",
+        shown="the default user of the image's cloud-init",
         group=_BOOT,
     ),
     Setting(

@@ -10,6 +10,7 @@ from typing import Literal
 
 from imagewright.boot.disks import Bus, Disk, format_of
 from imagewright.boot.instance import Instance, new_instance_id
+from imagewright.boot.logins import login_user
 from imagewright.boot.machine import Machine
 from imagewright.boot.running import RunningMachine, running
 from imagewright.boot.seeds import write_nocloud
@@ -54,14 +55,18 @@ class Booter:
         self,
         image: Path,
         *,
-        user: str = "debian",
+        user: str = "",
         firmware: Literal["bios", "uefi"] = "bios",
         bus: Bus = "virtio",
         memory: int = 1024,
         user_data: str = "",
         timeout: float = 600.0,
     ) -> Booted:
-        """Boot ``image`` and log in; ``memory`` in MiB, ``timeout`` in seconds. Raises BootFailed."""
+        """Boot ``image`` and log in; ``memory`` in MiB, ``timeout`` in seconds. Raises BootFailed.
+
+        Without ``user`` it is the one whom the image names; raises UsageError if it names none.
+        """
+        user = user or login_user(image)
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir(parents=True)

@@ -42,6 +42,27 @@ esac
 """
 
 
+def startable(folder: Path, user: str) -> Path:
+    """A disk that a firmware would start from, with a filesystem whose cloud-init has that default user, if any."""
+    etc = folder / "tree/etc"
+    (etc / "cloud").mkdir(parents=True, exist_ok=True)
+    name = f"  default_user:\n    name: {user}\n" if user else ""
+    (etc / "cloud/cloud.cfg").write_text(f"system_info:\n  distro: debian\n{name}")
+    image = folder / "web.raw"
+    image.write_bytes(bytes(4 * 2**20))
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    subprocess.run(
+        ("mke2fs", "-q", "-F", "-d", etc.parent, image),
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PATH": path},
+    )
+    with image.open("r+b") as file:
+        file.seek(510)
+        file.write(b"\x55\xaa")
+    return image
+
+
 class Host:
     """A host with these stand-ins; ``boot`` calls the command."""
 
@@ -53,8 +74,7 @@ class Host:
             QEMU.replace("PYTHON", sys.executable).replace("RECORD", str(self.record))
         )
         self.logins(0)
-        self.image = folder / "web.qcow2"
-        self.image.write_bytes(b"QFI\xfb")
+        self.image = startable(folder, "debian")
 
     def logins(self, status: int) -> None:
         self.program("ssh", SSH.replace("LOGIN", str(status)))
@@ -122,6 +142,25 @@ def test_no_login_shows_the_console_and_names_its_log(host: Host) -> None:
     (console,) = (path for path in host.logs() if path.name == "console.log")
     assert str(console) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_login_is_the_images_own_user(host: Host) -> None:
+    startable(host.folder, "ubuntu")
+    done = host.boot(str(host.image))
+    assert done.returncode == 0, done.stderr
+    assert "login as ubuntu after" in done.stderr
+    done = host.boot(str(host.image), "--user", "ann")
+    assert "login as ann after" in done.stderr
+
+
+def test_an_image_that_names_no_user_is_told_before_the_boot(host: Host) -> None:
+    startable(host.folder, "")
+    done = host.boot(str(host.image))
+    assert done.returncode == 2
+    assert "nobody is known who could log in" in done.stderr
+    assert "--user" in done.stderr
+    assert not host.record.exists()
+    assert host.boot(str(host.image), "--user", "ann").returncode == 0
 
 
 def test_options_reach_the_machine(host: Host) -> None:

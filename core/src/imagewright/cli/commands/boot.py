@@ -11,13 +11,12 @@ from typing import Any
 from imagewright.boot.disks import check_startable
 from imagewright.boot.errors import BootFailed
 from imagewright.boot.junit import write_junit
+from imagewright.boot.logins import login_user
 from imagewright.boot.trial import Result, Trial, try_image
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
 from imagewright.cli.places import cache_folder
 from imagewright.errors import UsageError
-
-DEFAULT_USER = "debian"
 
 
 def run(invocation: Invocation) -> None:
@@ -33,7 +32,7 @@ def run(invocation: Invocation) -> None:
     trial = Trial(
         image=Path(image),
         checks=tuple(values["check"]),
-        user=values["user"] or DEFAULT_USER,
+        user=values["user"] or login_user(Path(image)),
         uefi=values["uefi"],
         disk_bus=values.get("disk-bus", "virtio"),
         memory=values["memory"],
