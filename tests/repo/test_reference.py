@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,33 @@ def test_every_hook_phase_rule_variable_and_value_is_in_the_reference(top: Path)
         *(f"`{part}" for part in vars(api.PackageManager) if not part.startswith("_")),
     }
     assert not {one for one in wanted if one not in text}
+
+
+def test_every_error_of_the_source_is_in_the_errors_page(top: Path) -> None:
+    page = (top / "docs/errors.md").read_text()
+    made = {reference: where for path in sources(top) for reference, where in errors_made(path)}
+    assert len(made) > 200
+    assert {"images-failed", "images-refused"} <= made.keys()
+    assert not {reference: where for reference, where in made.items() if f"| `{reference}` |" not in page}
+
+
+def sources(top: Path) -> Iterator[Path]:
+    for pattern in ("core/src", "plugins/*/src", "flavour-packs/*/src"):
+        for folder in top.glob(pattern):
+            yield from folder.rglob("*.py")
+
+
+def errors_made(path: Path) -> Iterator[tuple[str, str]]:
+    """References and where they are, found in a coarser way than the script's: raised or returned, a name in front."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        error = node.exc if isinstance(node, ast.Raise) else getattr(node, "value", None)
+        if not isinstance(node, ast.Raise | ast.Return) or not isinstance(error, ast.Call) or len(error.args) < 2:
+            continue
+        first, maker = error.args[0], ast.unparse(error.func)
+        if isinstance(node, ast.Return) and not maker.endswith(("Error", "Failed", "Unreadable")):
+            continue
+        if isinstance(first, ast.Constant) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", str(first.value)):
+            yield str(first.value), f"{path}:{node.lineno}"
 
 
 def test_a_hook_without_words_and_a_stale_page_are_faults(top: Path, tmp_path: Path) -> None:
