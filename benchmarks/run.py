@@ -59,6 +59,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark(name="field", runs=3, root=True),
+    Benchmark(name="programs", root=True),
     Benchmark(name="images_file", runs=2),
     Benchmark(name="assembly", runs=3, root=True, given="tar"),
     Benchmark(name="overhead"),
@@ -196,28 +197,44 @@ def _summary(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _section(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {document['name']}.py"
     yield ""
-    facts = {key: value for key, value in document.items() if key not in ("name", "date", "machine", "rows") and value}
+    facts = {
+        key: value
+        for key, value in document.items()
+        if key not in ("name", "date", "machine", "rows", "tables") and value
+    }
     said = [f"{name} {value}" for name, value in facts.items() if isinstance(value, str | int | float)]
     versions = ", ".join(f"{name} {version}" for name, version in document["machine"].items())
     yield f"{document['date']}; {'; '.join([*said, versions])}."
     yield ""
-    yield "| work | way | CPU s | wall s | memory MiB | written MiB |"
-    yield "| --- | --- | ---: | ---: | ---: | ---: |"
-    lines: list[str] = []
-    for row in document["rows"]:
-        for way, cost in row["costs"].items():
-            numbers = (cost["cpu"], cost["wall"])
-            sizes = (cost["memory"] / 2**20, cost["written"] / 2**20)
-            cells = [*(f"{number:.2f}" for number in numbers), *(f"{size:.0f}" for size in sizes)]
-            lines.append(f"| {row['work']} | {way} | {' | '.join(cells)} |")
-    # what was compared with several stands there once
-    yield from dict.fromkeys(lines)
-    yield ""
+    if document["rows"]:
+        yield from _costs(document["rows"])
+    for table in document.get("tables", ()):
+        yield from _table(table["columns"], table["lines"])
     notes = dict.fromkeys(row["note"] for row in document["rows"] if row["note"])
     for note in notes:
         yield f"- {note}"
     if notes:
         yield ""
+
+
+def _costs(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    lines = []
+    for row in rows:
+        for way, cost in row["costs"].items():
+            numbers = (cost["cpu"], cost["wall"])
+            sizes = (cost["memory"] / 2**20, cost["written"] / 2**20)
+            lines.append((row["work"], way, *(f"{one:.2f}" for one in numbers), *(f"{one:.0f}" for one in sizes)))
+    # what was compared with several stands there once
+    yield from _table(("work", "way", "CPU s", "wall s", "memory MiB", "written MiB"), list(dict.fromkeys(lines)))
+
+
+def _table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    words = {"work", "way", columns[0]}
+    yield f"| {' | '.join(columns)} |"
+    yield f"| {' | '.join('---' if one in words else '---:' for one in columns)} |"
+    for line in lines:
+        yield f"| {' | '.join(line)} |"
+    yield ""
 
 
 if __name__ == "__main__":
