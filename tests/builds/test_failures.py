@@ -80,8 +80,14 @@ def test_what_a_script_leaves_running_does_not_hold_the_build_up(image_kit: Imag
     assert image_kit.build("daemon").seconds < 60
 
 
-def test_a_package_that_does_not_exist_is_named(image_kit: ImageKit) -> None:
-    image_kit.fails(packages=("no-such-package",), kind=StepFailed, match="there is no package no-such-package")
+def test_a_package_that_does_not_exist_is_named_with_who_wants_it(image_kit: ImageKit) -> None:
+    image_kit.flavour("web", {"flavour.toml": 'packages = ["hello", "no-such-package"]\n'})
+    wanted = ("no-such-package", "nor-this")
+    error = image_kit.fails("web", packages=wanted, kind=StepFailed, match="there is no package no-such-package")
+    assert [line for line in error.where if "wanted by" in line] == [
+        "no-such-package: wanted by web, -p",
+        "nor-this: wanted by -p",
+    ]
 
 
 def test_an_output_in_a_missing_folder_is_found_before_any_work(image_kit: ImageKit) -> None:

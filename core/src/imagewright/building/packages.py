@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from imagewright.building.private import private_binds
 from imagewright.building.running import stage_hooks
 from imagewright.building.state import Building
 from imagewright.drivers import ExactVersions, StoredPackages
+from imagewright.errors import StepFailed
 from imagewright.events import Notice
 from imagewright.layers.locks import alone, holder
 from imagewright.lockfile.fitting import check_resolution
@@ -87,9 +89,21 @@ def _resolution(building: Building, planned: PlannedStep) -> tuple[Package, ...]
     """What the transaction brings; asked once, since the indexes are the same all the time."""
     if building.resolution is None:
         manager = building.prepared.package_manager
-        printed = _run(building, planned, manager.resolve(building.prepared.plan.packages), None)
+        try:
+            printed = _run(building, planned, manager.resolve(building.prepared.plan.packages), None)
+        except StepFailed as error:
+            error.where = (*error.where, *_who_wants(building))
+            raise
         building.resolution = manager.parse_resolution(printed)
     return building.resolution
+
+
+def _who_wants(building: Building) -> list[str]:
+    """Who asked for the packages that the last lines name: a package manager names those that it does not have."""
+    said = {word for line in building.tail for word in re.split(r"[\s'\"`,;:()]+", line)}
+    # a version or a suite behind the name is told apart from it
+    named = {name: who for name, who in building.prepared.wanted.items() if re.split("[=/:]", name)[0] in said}
+    return [f"{name}: wanted by {', '.join(who)}" for name, who in named.items()]
 
 
 def installed(building: Building, planned: PlannedStep) -> tuple[Package, ...]:
