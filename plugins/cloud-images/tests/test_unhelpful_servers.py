@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 
@@ -119,7 +120,45 @@ def test_a_server_that_refuses_is_not_asked_again(caller: Caller, cloud: Cloud, 
 
 
 def test_a_server_that_is_not_there_is_named(caller: Caller, cloud: Cloud) -> None:
-    refused(caller, cloud, "127.0.0.1:1/.*fetched: connection refused", folder="http://127.0.0.1:1/x")
+    text = refused(caller, cloud, "127.0.0.1:1/.*fetched: connection refused", folder="http://127.0.0.1:1/x")
+    assert "no server was reached" in text
+    assert "try again later" not in text
+
+
+def test_a_server_that_never_answered_is_not_waited_for(caller: Caller, cloud: Cloud) -> None:
+    refused(caller, cloud, "connection refused", folder="http://127.0.0.1:1/x")
+    assert caller.log.count("trying again") == 1
+
+
+def test_an_unknown_host_is_not_waited_for(caller: Caller, cloud: Cloud) -> None:
+    refused(caller, cloud, "no server was reached|cannot be fetched", folder="http://images.invalid/x")
+    assert caller.log.count("trying again") == 1
+
+
+def test_a_server_that_goes_away_meanwhile_is_waited_for(caller: Caller, cloud: Cloud) -> None:
+    content = cloud.server.files[f"{FOLDER}/SHA256SUMS.gpg"]
+
+    def last(handler: Handler) -> None:
+        cloud.server.socket.shutdown(socket.SHUT_RDWR)
+        handler.give(content)
+        handler.close_connection = True
+
+    cloud.server.actions.append(first(1, f"{FOLDER}/SHA256SUMS.gpg", last))
+    text = refused(caller, cloud, "connection refused")
+    assert "3 attempts in a row brought nothing" in text
+    assert caller.log.count("trying again") == 2
+
+
+def test_a_redirection_to_a_server_that_is_not_there_is_not_followed_for_long(caller: Caller, cloud: Cloud) -> None:
+    def elsewhere(handler: Handler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "http://localhost:1/image")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    cloud.server.actions.append(first(99, IMAGE, elsewhere))
+    refused(caller, cloud, "connection refused")
+    assert cloud.server.count(NAME) == 2
 
 
 def test_redirections_are_followed_and_told(caller: Caller, cloud: Cloud) -> None:

@@ -28,9 +28,13 @@ _RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/")
 
 
 class _Interrupted(Exception):
-    """An attempt failed in a way that another may not; ``progress`` says whether it brought something."""
+    """An attempt failed in a way that another may not.
+
+    ``progress`` says whether it brought something, ``unreached`` that no server of that name ever answered.
+    """
 
     progress = False
+    unreached = False
 
 
 class NotThere(StepFailed):
@@ -42,12 +46,15 @@ class Patience:
     """How long to wait for an unhelpful server. Times in seconds.
 
     ``stall``: silence that ends an attempt; so does a stretch of that length in which fewer than ``least`` bytes come.
-    ``attempts`` in a row may bring nothing new; between them a pause that doubles from ``pause`` on.
+    ``attempts`` in a row may bring nothing new; between them a pause that doubles from ``pause`` on. A server that
+    never answered gets ``unreached`` attempts, each with ``connect`` for the connection: mostly its name is wrong.
     """
 
     stall: float = 30.0
+    connect: float = 10.0
     least: int = 2**14
     attempts: int = 6
+    unreached: int = 2
     pause: float = 1.0
     longest_pause: float = 15.0
 
@@ -81,11 +88,12 @@ class Downloader:
                     cause=str(error),
                     hint="name a file in PEM form with --ca-certificate",
                 ) from error
+        self._routed = _Routed(environment, proxies or {}, trust)
         self._client = httpx.Client(
-            transport=_Routed(environment, proxies or {}, trust),
+            transport=self._routed,
             follow_redirects=True,
             max_redirects=10,
-            timeout=httpx.Timeout(self._patience.stall),
+            timeout=httpx.Timeout(self._patience.stall, connect=min(self._patience.connect, self._patience.stall)),
             # the bytes as they are: a file that is compressed stays so
             headers={"Accept-Encoding": "identity", "User-Agent": "imagewright"},
             trust_env=False,
@@ -159,12 +167,16 @@ class Downloader:
                 attempt()
             except _Interrupted as error:
                 failures = 1 if error.progress else failures + 1
-                if failures >= self._patience.attempts:
+                if failures >= (self._patience.unreached if error.unreached else self._patience.attempts):
                     raise StepFailed(
                         "download-failed",
                         f"{without_login(address)} cannot be fetched: {error}",
-                        cause=f"{failures} attempts in a row brought nothing",
-                        hint="try again later: what has come is kept and continued",
+                        cause="no server was reached"
+                        if error.unreached
+                        else f"{failures} attempts in a row brought nothing",
+                        hint="look at the address, at the network, and at the proxy that http_proxy or https_proxy name"
+                        if error.unreached
+                        else "try again later: what has come is kept and continued",
                     ) from error
                 pause = min(self._patience.pause * 2 ** (failures - 1), self._patience.longest_pause)
                 self._report(f"{error}; trying again in {pause:.0f} s")
@@ -185,6 +197,8 @@ class Downloader:
             raise _failed(address, "the server redirects for ever") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise _failed(address, "it leads to an address that is neither of http nor of https") from error
+        except httpx.ConnectTimeout as error:
+            raise self._unreached(error, "it does not answer") from error
         except httpx.TimeoutException as error:
             raise _Interrupted(f"nothing came for {self._patience.stall:g} s") from error
         except httpx.TransportError as error:
@@ -194,7 +208,15 @@ class Downloader:
                     "the server's certificate is not trusted",
                     hint="--ca-certificate FILE names the authority that signed it",
                 ) from error
+            if isinstance(error, httpx.ConnectError):
+                raise self._unreached(error, _said(error)) from error
             raise _Interrupted(_said(error)) from error
+
+    def _unreached(self, error: httpx.TransportError, said: str) -> _Interrupted:
+        interrupted = _Interrupted(said)
+        # a server that has answered before may well be starting again
+        interrupted.unreached = error.request.url.host not in self._routed.answered
+        return interrupted
 
     def _check_status(self, address: str, response: httpx.Response, have: int) -> None:
         status = response.status_code
@@ -237,6 +259,7 @@ class _Routed(httpx.BaseTransport):
         }
         self._spared = {"no": _variable(environment, "no_proxy")}
         self._transports: dict[str, httpx.HTTPTransport] = {}
+        self.answered: set[str] = set()  # hosts
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it."""
@@ -254,7 +277,9 @@ class _Routed(httpx.BaseTransport):
                     cause=str(error),
                     hint="http_proxy and https_proxy hold an address such as http://proxy.example:3128",
                 ) from error
-        return self._transports[proxy].handle_request(request)
+        response = self._transports[proxy].handle_request(request)
+        self.answered.add(host)
+        return response
 
     def close(self) -> None:
         """Close all connections."""
