@@ -5,7 +5,6 @@ Python's parsers go down a level of their own for each level of brackets, and a 
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 
@@ -23,6 +22,9 @@ def parse_toml(content: bytes) -> dict[str, Any]:
 
 def parse_json(content: bytes) -> Any:
     """The value of a text in UTF-8. Raises ValueError with what is wrong."""
+    # nor JSON
+    import json
+
     text = _text(content)
     try:
         return json.loads(text)

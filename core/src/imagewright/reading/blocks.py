@@ -9,8 +9,8 @@ from typing import Protocol
 
 from imagewright.reading.errors import Damaged
 
-CHUNK = 2**20
-"""Bytes that are read and passed on at once."""
+CHUNK = 2**18
+"""Bytes that are read and passed on at once: still in the processor's cache when they are written."""
 
 _LARGEST = 2**26
 

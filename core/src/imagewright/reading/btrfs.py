@@ -6,13 +6,13 @@ The log tree is not replayed, checksums are not compared.
 from __future__ import annotations
 
 import struct
-import uuid
 from bisect import bisect_right
 from collections.abc import Iterator
 
 from imagewright.reading.blocks import CHUNK, Blocks
 from imagewright.reading.codecs import inflate, unlzo, unzstd
 from imagewright.reading.errors import Damaged, Unsupported
+from imagewright.reading.identifiers import uuid_of
 from imagewright.reading.trees import Kind, Node, Status, Tree, name_of, zeros
 
 _SUPERBLOCK = 0x10000
@@ -49,7 +49,7 @@ class Volume:
         power = self._node and not self._node & (self._node - 1) and self.sector and not self.sector & (self.sector - 1)
         if not power or not 4096 <= self._node <= 65536 or not 512 <= self.sector <= 65536 or array > 2048:
             raise Damaged("the btrfs superblock is damaged")
-        self.uuid = str(uuid.UUID(bytes=sb[0x20:0x30]))
+        self.uuid = uuid_of(sb[0x20:0x30])
         self.label = sb[0x12B : 0x12B + 256].partition(b"\0")[0].decode("utf-8", "replace")
         self.log = bool(log_root)
         self._nodes: dict[int, tuple[int, list[Key], list[int | bytes]]] = {}

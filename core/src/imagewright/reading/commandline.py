@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from imagewright.reading.systems import Kernel, System, mounted
 from imagewright.reading.trees import Tree
 
-_LASTING_ROOT = re.compile(r"root=(?:UUID|LABEL|PARTUUID|PARTLABEL)=.+|root=/dev/(?:mapper|disk)/.+")
+_LASTING = ("UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/mapper/", "/dev/disk/")
 _DROPPED = ("BOOT_IMAGE=", "initrd=", "inst.", "$")
 
 
@@ -24,7 +24,8 @@ def command_line(system: System, kernel: Kernel) -> str:
     arguments = [word for word in arguments if not word.startswith(_DROPPED) and word.isprintable()]
     roots = [word for word in arguments if word.startswith("root=")]
     rest = [word for word in arguments if not word.startswith("root=")]
-    root = roots[-1] if roots and _LASTING_ROOT.fullmatch(roots[-1]) else _root(system) or "".join(roots[-1:])
+    lasts = bool(roots) and _lasts(roots[-1].removeprefix("root="))
+    root = roots[-1] if lasts else _root(system) or "".join(roots[-1:])
     tree = system.root
     if tree is not None and tree.subvolume and not any("subvol" in word for word in rest):
         rest.append(f"rootflags=subvol={tree.subvolume}")
@@ -38,7 +39,12 @@ def _root(system: System) -> str:
     if tree.uuid:
         return f"root=UUID={tree.uuid}"
     device = mounted(tree.text("/etc/fstab") or "", "/")[0]
-    return f"root={device}" if _LASTING_ROOT.fullmatch(f"root={device}") and device.isprintable() else ""
+    return f"root={device}" if _lasts(device) and device.isprintable() else ""
+
+
+def _lasts(device: str) -> bool:
+    """Whether a device is named by what stays with it, not by its position."""
+    return device.startswith(_LASTING) and device not in _LASTING
 
 
 def _sources(system: System, kernel: Kernel) -> Iterator[list[str]]:

@@ -6,11 +6,11 @@ The journal is not replayed; a filesystem that needs it is read as it lies, with
 from __future__ import annotations
 
 import struct
-import uuid
 from collections.abc import Iterator
 
 from imagewright.reading.blocks import Blocks
 from imagewright.reading.errors import Damaged, Unsupported
+from imagewright.reading.identifiers import uuid_of
 from imagewright.reading.trees import LARGEST_FOLDER, Kind, Node, Piece, Status, Tree, assembled, name_of
 
 _RECOVER, _META_BG, _64BIT = 0x4, 0x10, 0x80
@@ -70,7 +70,7 @@ class Ext4Tree(Tree):
         self._sparse = bool(ro_compat & _SPARSE_SUPER)
         self._copies = struct.unpack_from("<II", sb, 588) if compat & _SPARSE_SUPER2 else None
         self.capacity = min(count * self._block, blocks.size)
-        self.uuid = str(uuid.UUID(bytes=sb[104:120])) if sb[104:120] != bytes(16) else ""
+        self.uuid = uuid_of(sb[104:120]) if sb[104:120] != bytes(16) else ""
         self.label = sb[120:136].partition(b"\0")[0].decode("utf-8", "replace")
         if incompat & _RECOVER:
             self.notes = ("the journal of the ext4 filesystem was not replayed, since it was not unmounted cleanly",)

@@ -12,7 +12,7 @@ from imagewright.reading.images import Image, Volume
 from imagewright.reading.trees import Kind, Node, Tree
 from imagewright.reading.versions import order
 
-_KERNEL = re.compile(r"(?:vmlinuz|vmlinux|kernel|bzImage)(?:-(?P<version>.+))?")
+_KERNEL = ("vmlinuz", "vmlinux", "kernel", "bzImage")
 _NO_KERNEL = (".sig", ".hmac", ".sym", ".dpkg-tmp", ".dpkg-new", ".dpkg-bak", ".gz.sig", ".img", ".xz", ".efi")
 _RAMDISKS = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}", "initrd-{}.img", "initramfs-{}", "initramfs.img-{}")
 _PLAIN_RAMDISKS = ("initrd.img", "initramfs.img", "initrd", "initramfs")
@@ -253,13 +253,12 @@ def in_folder(tree: Tree, folder: str) -> list[Kernel]:
     found: list[Kernel] = []
     plain: list[Kernel] = []
     for name in names:
-        match = _KERNEL.fullmatch(name)
-        if not match or name.endswith(_NO_KERNEL) or not name.isprintable():
+        kind, dash, version = name.partition("-")
+        if kind not in _KERNEL or (dash and not version) or name.endswith(_NO_KERNEL) or not name.isprintable():
             continue
         file = _file(tree, folder, name)
         if file is None:
             continue
-        version = match["version"]
         if version:
             ramdisk = _first(tree, folder, [pattern.format(version) for pattern in _RAMDISKS])
             found.append(Kernel(version=version, kernel=file, ramdisk=ramdisk))

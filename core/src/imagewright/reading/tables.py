@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-import uuid
 import zlib
 from dataclasses import dataclass
 
 from imagewright.reading.blocks import Blocks
 from imagewright.reading.errors import Damaged
+from imagewright.reading.identifiers import guid_of
 
 _EXTENDED = (0x05, 0x0F, 0x85)
 _PROTECTIVE = 0xEE
@@ -72,8 +72,8 @@ def _gpt(blocks: Blocks, header: bytes, sector: int) -> tuple[Partition, ...] | 
                 number=index + 1,
                 offset=first * sector,
                 size=(last - first + 1) * sector,
-                type=str(uuid.UUID(bytes_le=kind)),
-                uuid=str(uuid.UUID(bytes_le=own)),
+                type=guid_of(kind),
+                uuid=guid_of(own),
                 name=entry[56:128].decode("utf-16-le", "replace").partition("\0")[0],
             )
         )

@@ -6,11 +6,11 @@ The log is not replayed.
 from __future__ import annotations
 
 import struct
-import uuid
 from collections.abc import Iterator
 
 from imagewright.reading.blocks import Blocks
 from imagewright.reading.errors import Damaged, Unsupported
+from imagewright.reading.identifiers import uuid_of
 from imagewright.reading.trees import LARGEST_FOLDER, Kind, Node, Piece, Status, Tree, assembled, name_of
 
 _FTYPE, _META_UUID, _KNOWN = 0x1, 0x4, 0x1FF
@@ -64,7 +64,7 @@ class XfsTree(Tree):
         if sb[192] > 4 or self._folder_block > 65536:
             raise Damaged("the XFS superblock is damaged")
         self.capacity = min(count * self._block, blocks.size)
-        self.uuid = str(uuid.UUID(bytes=sb[32:48]))
+        self.uuid = uuid_of(sb[32:48])
         self.label = sb[108:120].partition(b"\0")[0].decode("utf-8", "replace")
 
     def root(self) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])")
+# compiled at the first line that needs them, which most commands never print
+_ESCAPE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])"
 # C0 but the tab, C1, line and paragraph separators, and what turns the direction of the text around it
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 
 
 def printable(line: str) -> str:
@@ -14,5 +15,7 @@ def printable(line: str) -> str:
 
     A program's output must not move the user's cursor, retitle the window or hide text.
     """
+    if line.isprintable():
+        return line
     shown = line.rstrip("\r\n").rsplit("\r", 1)[-1]
-    return _CONTROL.sub("", _ESCAPE.sub("", shown).replace("\n", " ")).expandtabs(8)
+    return re.sub(_CONTROL, "", re.sub(_ESCAPE, "", shown).replace("\n", " ")).expandtabs(8)
