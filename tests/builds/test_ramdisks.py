@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
-from imagewright.errors import ContractError, PlanError, StepFailed
+from imagewright.errors import ContractError, ImagewrightError, PlanError, StepFailed
 from imagewright.events import Notice
+from imagewright.reading.errors import ImageUnreadable
 from imagewright.testing.kit import ImageKit
 from imagewright.testing.ramdisks import make_ramdisk
 
@@ -224,6 +227,29 @@ def test_the_kernel_comes_out_of_an_image(image_kit: ImageKit, kind: str) -> Non
     assert built.kernel.read_text() == "a kernel, were this not a toy\n"
     assert built.manifest["kernel"]["origin"] == image.name
     assert built.nodes[f"usr/lib/modules/{KERNEL}/kernel/toy.ko"].content == b"\x7fELF of a toy\n"
+
+
+@pytest.mark.parametrize("kind", ["gone", "damaged", "without a kernel"])
+def test_an_image_that_can_give_no_kernel_is_refused_before_any_work(image_kit: ImageKit, kind: str) -> None:
+    image = image_kit.folder / "source.img"
+    if kind == "damaged":
+        image.write_bytes(b"QFI\xfb" + bytes(4096))
+    elif kind == "without a kernel":
+        with tarfile.open(image, "w") as tar:
+            tar.addfile(tarfile.TarInfo("etc"))
+    image_kit.flavour("plain", {"modules": "toy\n"})
+    with pytest.raises(ImagewrightError, match=re.escape(str(image))):
+        make_ramdisk(image_kit, "plain", kernel_image=image)
+    assert (image_kit.folder / "test.ramdisk.log").read_text() == ""
+    assert not list(image_kit.output.iterdir())
+
+
+def test_a_version_that_the_image_has_not_is_refused_before_any_work(image_kit: ImageKit) -> None:
+    image = image_kit.build(types=("tar",), output="source").path("tar")
+    image_kit.flavour("plain", {"modules": "toy\n"})
+    with pytest.raises(ImageUnreadable, match=f"holds no kernel 1.2-gone(.|\n)*{KERNEL}"):
+        make_ramdisk(image_kit, "plain", kernel_image=image, kernel_version="1.2-gone")
+    assert (image_kit.folder / "test.ramdisk.log").read_text() == ""
 
 
 def test_the_kernel_comes_from_another_operating_system(image_kit: ImageKit) -> None:

@@ -25,7 +25,7 @@ from imagewright.building.locked import asking, finish_lock, write_lock
 from imagewright.building.publishing import publish, undo_killed
 from imagewright.building.ramdiskmanifest import ramdisk_manifest
 from imagewright.building.ramdiskslate import judged_ramdisk, ramdisk_marks
-from imagewright.building.ramdiskstaging import check_fragments, stage_given
+from imagewright.building.ramdiskstaging import check_given, stage_given
 from imagewright.building.state import EARLIEST, Building
 from imagewright.building.workfolder import plain_folder
 from imagewright.errors import HostError, StepFailed
@@ -70,7 +70,7 @@ def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> Ra
     """
     begun = time.monotonic()
     planned = plan_ramdisk(request)
-    check_fragments(planned)
+    check_given(planned, request)
     output = request.image.output
     undo_killed(request.image.cache_dir)
     check_writable(output, ("",))

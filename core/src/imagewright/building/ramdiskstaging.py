@@ -1,4 +1,4 @@
-"""Lays ready, in the work folder, what the flavours give for a ramdisk, and its ``/init``."""
+"""Looks at what is given for a ramdisk, and lays ready in the work folder what flavours give, and its ``/init``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,26 @@ from imagewright.building.staging import write_tree
 from imagewright.errors import ContractError
 from imagewright.planning.ramdisks import PlannedRamdisk
 from imagewright.ramdisk.initscript import Fragment, joined, shipped
+from imagewright.request import RamdiskRequest
 from imagewright.types import Entry, Origin, Tree
 
 
-def check_fragments(planned: PlannedRamdisk) -> None:
-    """Refuse a fragment that is no shell: at boot one such line would end all of ``/init``. Raises ContractError."""
+def check_given(planned: PlannedRamdisk, request: RamdiskRequest) -> None:
+    """Refuse, before any work, what cannot become a ramdisk.
+
+    Raises ContractError for a fragment of ``/init``, ImageUnreadable and UsageError for the image of the kernel.
+    """
+    _check_fragments(planned)
+    if request.kernel_image is not None:
+        # what reads images costs more than all of a ramdisk that needs none
+        from imagewright.building.imageroots import image_kernel
+
+        with image_kernel(request.kernel_image, request.kernel_version):
+            pass
+
+
+def _check_fragments(planned: PlannedRamdisk) -> None:
+    """Refuse a fragment that is no shell: at boot one such line would end all of ``/init``."""
     origins = {flavour.name: flavour.origin for flavour in planned.flavours}
     for one in planned.fragments:
         done = subprocess.run(("sh", "-n"), input=one.content, capture_output=True, text=True, check=False)
