@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from imagewright.building.layerkeys import mapping_name
+from imagewright.building.tree.layerkeys import mapping_name
 from imagewright.events import Notice, StepFinished
 from imagewright.sandbox.mapping import mapping_of_caller
 from imagewright.testing.built import Built
@@ -91,7 +91,7 @@ BUILDER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from imagewright.building.build import build
+from imagewright.building.images.build import build
 from imagewright.request import Request
 from imagewright.testing.built import RecordingMonitor
 
@@ -120,7 +120,7 @@ def begun(kit: ImageKit, name: str, *flavours: str) -> subprocess.Popen[bytes]:
 
 def prospects(kit: ImageKit, *flavours: str, **options: object) -> dict[str, str]:
     """What ``--plan`` says of each step of the tree."""
-    from imagewright.building.forecast import forecast
+    from imagewright.building.tree.forecast import forecast
 
     request = kit.request(*flavours, **options)
     found = forecast(request, kit.prepare(*flavours, **options))

@@ -34,7 +34,7 @@ def kit(image_kit: ImageKit) -> ImageKit:
 
 
 def test_more_steps_than_the_kernel_stacks_share_a_layer(kit: ImageKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagewright.building import growing
+    from imagewright.building.tree import growing
 
     fresh = listed(kit.build("steps"))
     monkeypatch.setattr(growing, "DEEPEST", 5)

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from imagewright.building.forecast import forecast
+from imagewright.building.tree.forecast import forecast
 from imagewright.planning import prepare
 from imagewright.testing.kit import ImageKit, own_import_path, program
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from imagewright.building.packagestore import store_of
+from imagewright.building.packages.store import store_of
 from imagewright.testing.kit import ImageKit
 
 pytestmark = pytest.mark.build

@@ -44,8 +44,8 @@ MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 LARGEST = 1 << 16
 
 LOADED = (
-    "imagewright.building.build", "imagewright.cli.app", "imagewright.cli.commands.disk_image", "imagewright.cli.main",
-    "imagewright.cli.render.plain", "imagewright.testing.toy", "typer.main",
+    "imagewright.building.images.build", "imagewright.cli.app", "imagewright.cli.commands.disk_image",
+    "imagewright.cli.main", "imagewright.cli.render.plain", "imagewright.testing.toy", "typer.main",
 )  # fmt: skip
 """What every builder imports."""
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from imagewright.building.workfolder import clear_abandoned
+from imagewright.building.host.workfolder import clear_abandoned
 from imagewright.errors import PlanError
 from imagewright.testing.kit import ImageKit, program
 from imagewright.testing.reliability import Recorder

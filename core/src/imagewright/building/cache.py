@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagewright.building import packagestore
-from imagewright.building.layerkeys import mapping_name
-from imagewright.building.unchanged import leave_room
-from imagewright.building.workfolder import work_folder
+from imagewright.building.host.workfolder import work_folder
+from imagewright.building.images.unchanged import leave_room
+from imagewright.building.packages.store import MOST, store_of
+from imagewright.building.tree.layerkeys import mapping_name
 from imagewright.errors import HostError
 from imagewright.layers import locks
 from imagewright.layers.pruning import KeptLayer, doomed, forget_answers, kept_layers, take_away
@@ -48,8 +48,8 @@ def prune(cache_dir: Path, *, most: int | None, oldest: float | None) -> Pruned:
         forget_answers(folder, oldest)
     gone, in_use = _remove(cache_dir, going)
     images = leave_room(cache_dir, most=most, oldest=oldest)
-    bound = packagestore.MOST if most is None else min(most, packagestore.MOST)
-    archives = packagestore.store_of(cache_dir).prune(most=bound, oldest=oldest)
+    bound = MOST if most is None else min(most, MOST)
+    archives = store_of(cache_dir).prune(most=bound, oldest=oldest)
     return Pruned(gone=gone, in_use=in_use, left=kept_layers(folder), images=images, archives=archives)
 
 

@@ -218,7 +218,7 @@ class ImageKit:
         if not any(self.cache.iterdir()) and not any(self.work.iterdir()):
             return
         # late, as in _build: a test that only plans does not pay for what builds
-        from imagewright.building.workfolder import clear_abandoned
+        from imagewright.building.host.workfolder import clear_abandoned
         from imagewright.sandbox import Sandbox
 
         clear_abandoned(self.work)
@@ -234,7 +234,7 @@ class ImageKit:
         _write_distribution(self._toy, "imagewright-toy", __version__, [f"{TOY} = imagewright.testing.toy:Toy"])
 
     def _build(self, request: Request) -> Built:
-        from imagewright.building.build import build
+        from imagewright.building.images.build import build
 
         self._builds += 1
         log = self.folder / f"build-{self._builds}.log"

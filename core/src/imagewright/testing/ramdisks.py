@@ -65,7 +65,7 @@ def make_ramdisk(kit: ImageKit, *flavours: str, output: str = "test.ramdisk", **
     :meth:`imagewright.testing.kit.ImageKit.request`. Raises ImagewrightError.
     """
     # late: a test that only plans does not pay for what builds
-    from imagewright.building.ramdisk import build_ramdisk
+    from imagewright.building.ramdisks.build import build_ramdisk
 
     own = {name: options.pop(name) for name in tuple(options) if name in _OPTIONS}
     request = RamdiskRequest(image=kit.request(*flavours, output=output, types=(), **options), **own)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagewright.building.layerkeys import LayerKeys
+from imagewright.building.tree.layerkeys import NOT_IN_LAYERS, LayerKeys, core_digest
 from imagewright.plan import ChosenFlavour, Plan, PlannedStep
 from imagewright.planning import Prepared
 from imagewright.planning.keys import EXTRA_DATA, PACKAGE_VERSIONS, SECRETS, planned
@@ -187,3 +190,30 @@ def test_a_secret_changes_the_layers_from_its_flavour_on_and_only_with_this_salt
     assert one[1] != two[1]
     assert one[2] != two[2]
     assert layer_keys(plan, {}, salt=b"pepper")[1] != one[1]
+
+
+def test_what_has_no_part_in_a_layer_is_named_as_it_is() -> None:
+    top = resources.files("imagewright")
+    gone = [name for name in NOT_IN_LAYERS if not top.joinpath(name.removeprefix("imagewright.")).exists()]
+    assert gone == []
+
+
+def test_code_counts_unless_it_or_its_room_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("pieces", "pieces/room", "pieces/other"):
+        (tmp_path / folder).mkdir()
+        for name in ("__init__", "one", "two"):
+            (tmp_path / folder / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def digest() -> str:
+        # the cache would not look at the files twice
+        return core_digest.__wrapped__("pieces", without=frozenset({"pieces/two.py", "pieces/room"}))
+
+    for changed in ("two.py", "room/one.py", "room/__init__.py"):
+        before = digest()
+        (tmp_path / "pieces" / changed).write_text("changed = True")
+        assert digest() == before, changed
+    for changed in ("one.py", "other/one.py", "other/two.py"):
+        before = digest()
+        (tmp_path / "pieces" / changed).write_text("changed = True")
+        assert digest() != before, changed

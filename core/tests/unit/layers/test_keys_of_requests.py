@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from imagewright.building.hostside import _described
-from imagewright.building.layerkeys import LayerKeys
+from imagewright.building.steps.hostside import _described
+from imagewright.building.tree.layerkeys import LayerKeys
 from imagewright.plan import Plan, PlannedStep, digest_of
 from imagewright.planning import Prepared
 from imagewright.planning import prepare as planned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from imagewright.building.hostcheck import layout_of
+from imagewright.building.host.checks import layout_of
 from imagewright.errors import PlanError
 
 VM = """

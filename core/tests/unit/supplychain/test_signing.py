@@ -142,8 +142,8 @@ def test_sums_that_lead_elsewhere_are_refused_though_they_are_signed(image: Path
 
 
 def test_names_with_escapes_are_read_as_they_were_written(tmp_path: Path, keys: Keys) -> None:
-    from imagewright.building.artefacts import finished
-    from imagewright.building.manifest import write_sums
+    from imagewright.building.artefacts.files import finished
+    from imagewright.building.artefacts.manifest import write_sums
 
     odd = tmp_path / "a\\b.raw"
     odd.write_bytes(b"x")

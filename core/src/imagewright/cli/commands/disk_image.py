@@ -69,7 +69,7 @@ def output_name(path: Path, types: tuple[str, ...]) -> Path:
 
 
 def _build(request: Request, invocation: Invocation) -> None:
-    from imagewright.building.build import build
+    from imagewright.building.images.build import build
 
     run_build(
         "image",

@@ -148,7 +148,7 @@ def _network() -> Finding:
 
 
 def _room(folder: Path) -> Finding:
-    from imagewright.building.hostcheck import check_usable
+    from imagewright.building.host.checks import check_usable
 
     try:
         check_usable(folder.absolute(), "cache folder", "cache-dir")

@@ -95,9 +95,9 @@ def _with_flags(values: Values, run: Values) -> list[Resolved]:
 
 
 def _planned_disk(entry: ImageEntry, invocation: Invocation) -> PlannedImage:
-    from imagewright.building.build import build
-    from imagewright.building.growing import work_parent
-    from imagewright.building.hostcheck import check_host
+    from imagewright.building.host.checks import check_host
+    from imagewright.building.images.build import build
+    from imagewright.building.tree.growing import work_parent
     from imagewright.discovery import load_output
     from imagewright.planning import prepare
 
@@ -120,9 +120,9 @@ def _planned_disk(entry: ImageEntry, invocation: Invocation) -> PlannedImage:
 
 
 def _planned_ramdisk(entry: ImageEntry, invocation: Invocation) -> PlannedImage:
-    from imagewright.building.growing import work_parent
-    from imagewright.building.hostcheck import check_host
-    from imagewright.building.ramdisk import build_ramdisk
+    from imagewright.building.host.checks import check_host
+    from imagewright.building.ramdisks.build import build_ramdisk
+    from imagewright.building.tree.growing import work_parent
     from imagewright.planning.ramdisks import plan_ramdisk
 
     request = ramdisk_image.request_of(invocation)
@@ -145,7 +145,7 @@ def _planned_ramdisk(entry: ImageEntry, invocation: Invocation) -> PlannedImage:
 
 def _steps(request: Request, prepared: Prepared) -> tuple[tuple[str, str], ...]:
     """The steps whose layers other builds may share: none without layers."""
-    from imagewright.building.growing import TREE_PHASES
+    from imagewright.building.tree.growing import TREE_PHASES
 
     if request.no_cache:
         return ()

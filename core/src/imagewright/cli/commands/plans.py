@@ -30,7 +30,7 @@ def plan_of(request: Request, prepared: Prepared) -> dict[str, Any]:
 
 def foretell(document: dict[str, Any], request: Request, prepared: Prepared) -> None:
     """Add to the steps of a plan's document what will become of them."""
-    from imagewright.building.forecast import forecast
+    from imagewright.building.tree.forecast import forecast
 
     prospects = forecast(request, prepared)
     for step in document["steps"]:

@@ -127,7 +127,7 @@ def _version(text: str) -> str:
 
 
 def _build(request: RamdiskRequest, invocation: Invocation) -> None:
-    from imagewright.building.ramdisk import build_ramdisk
+    from imagewright.building.ramdisks.build import build_ramdisk
 
     run_build(
         "ramdisk",

@@ -21,8 +21,8 @@ from imagewright.sandbox.terminal import Terminal
 
 def run(invocation: Invocation) -> None:
     """Enter the tree. Raises ImagewrightError, and typer.Exit with a command's exit status if that is not 0."""
-    from imagewright.building.entering import Visit
-    from imagewright.building.visiting import enter
+    from imagewright.building.steps.entering import Visit
+    from imagewright.building.tree.visiting import enter
 
     argv: tuple[str, ...] = invocation.arguments["argv"]
     step = invocation.arguments["step"]
