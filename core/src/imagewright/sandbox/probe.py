@@ -109,6 +109,13 @@ def explained(error: HostError) -> HostError:
             cause=f"{' and '.join(unprivileged)} lost the right to map ids, as when a container's image is made",
             hint=f"sudo chmod u+s {paths}",
         )
+    if error.reference == "no-user-namespaces" and _chrooted():
+        return HostError(
+            error.reference,
+            "this is a chroot, in which the kernel refuses to make user namespaces, to root too",
+            where=(error.message,),
+            hint="run imagewright outside of the chroot, or in a container in its place",
+        )
     if restricted_by_apparmor() and os.getuid():
         return HostError(
             "apparmor-restriction",
@@ -178,6 +185,26 @@ def _may_map(program: str) -> bool:
 
 def _in_container() -> bool:
     return any(Path(name).exists() for name in ("/.dockerenv", "/run/.containerenv", "/run/systemd/container"))
+
+
+def _chrooted() -> bool:
+    """Whether this process has another root than its mount namespace, as far as an ordinary user can tell."""
+    own = _mounts("self")
+    roots = {number for number, point in own.items() if point == "/"}
+    if not own or not roots:
+        return bool(own)  # the root is a folder of a mount
+    # or it is a mount that somebody outside, such as the first process, sees elsewhere
+    others = (_mounts(process) for process in os.listdir("/proc") if process.isdigit())
+    return any(other.get(number, "/") != "/" for other in others for number in roots)
+
+
+def _mounts(process: str) -> dict[str, str]:
+    """The mount points that a process sees, by the numbers of the mounts (proc_pid_mountinfo(5))."""
+    try:
+        lines = Path(f"/proc/{process}/mountinfo").read_text().splitlines()
+    except OSError:
+        return {}
+    return {words[0]: words[4] for words in map(str.split, lines)}
 
 
 def _capabilities() -> int:

@@ -52,6 +52,49 @@ def test_a_kernel_that_allows_no_user_namespaces_names_the_setting(sandbox_works
     ]
 
 
+# a folder with everything of this host's, and a mount of its root; who enters it stays outside
+CHROOTS = {
+    "a folder": """
+        for name in /*; do
+            if [ -L "$name" ]; then cp -P "$name" "$place$name"; continue; fi
+            [ -d "$name" ] && mkdir "$place$name" && mount --rbind "$name" "$place$name"
+        done
+    """,
+    "a mount": 'mount --rbind / "$place"',
+}
+EXPLAIN = """
+from imagewright.errors import HostError
+from imagewright.sandbox.probe import explained
+print(explained(HostError("no-user-namespaces", "refused")).message)
+"""
+
+
+@pytest.mark.parametrize("kind", CHROOTS)
+def test_a_chroot_is_told_from_a_host_that_allows_no_namespaces(sandbox_works: None, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "root"
+    place.mkdir()
+    enter = f"""
+        place=$1
+        shift
+        {CHROOTS[kind]}
+        ! chroot "$place" unshare --user true
+        chroot "$place" "$@"
+        exit $?
+    """
+    contained = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
+    command = (*contained, "sh", "-euc", enter, "sh", str(place))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)}
+    done = subprocess.run(
+        (*command, sys.executable, "-c", EXPLAIN), env=environment, capture_output=True, text=True, check=False
+    )
+    assert "this is a chroot" in done.stdout, done.stderr
+    assert "Operation not permitted" in done.stderr, "the kernel makes none here"
+    outside = subprocess.run(
+        (*contained, sys.executable, "-c", EXPLAIN), env=environment, capture_output=True, text=True, check=True
+    )
+    assert "chroot" not in outside.stdout
+
+
 def test_a_container_with_one_id_is_told_so(sandbox_works: None) -> None:
     (line,) = probed("unshare", "--user", "--map-root-user")
     assert line.startswith("too-few-ids | root has too few uids here")
