@@ -76,7 +76,8 @@ def measured(output: Path, flavours: list[str]) -> dict[str, float]:
 
 def inside(output: Path, flavours: list[str]) -> dict[str, float]:
     """Seconds of what runs in the tree: ours, the floor, and the operating system's own tool."""
-    from imagewright.building.ramdisks.build import PRELOAD, build_ramdisk
+    from imagewright.building.ramdisks.build import build_ramdisk
+    from imagewright.building.ramdisks.shop import PRELOAD
     from imagewright.building.tree.growing import grow, opened
     from imagewright.cli.places import cache_folder
     from imagewright.events import SilentMonitor, StepFinished
