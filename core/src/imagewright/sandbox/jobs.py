@@ -49,6 +49,9 @@ class Job:
     ``inside``: the stack is the root of the job's view, with own ``/proc``, read-only ``/sys``, private ``/dev``, and
     empty ``/tmp``, ``/run`` and ``/var/tmp``. Otherwise the job sees the host's files (as a stranger does), the stack
     at :data:`TARGET` and the work folder at :data:`WORK`.
+
+    ``record`` names a file of the work folder that says afterwards what the job opened in its tree
+    (:meth:`imagewright.sandbox.watching.Watch.write`); such a job makes no mounts, behind which it would not be seen.
     """
 
     argv: tuple[str, ...]
@@ -59,6 +62,7 @@ class Job:
     network: bool = True
     stdin: Path | None = None
     directory: str = "/"
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

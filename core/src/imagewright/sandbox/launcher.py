@@ -27,7 +27,9 @@ import sys
 from typing import Any, NoReturn
 
 from imagewright.sandbox import syscalls, views, wire
+from imagewright.sandbox.jobs import TARGET, WORK
 from imagewright.sandbox.stack import mount_stack
+from imagewright.sandbox.watching import Watch, record_in
 from imagewright.sandbox.worker import tell, work
 
 KILLED = 128 + signal.SIGKILL
@@ -214,6 +216,9 @@ def _keep(job: dict[str, Any], descriptors: list[int], launcher: int) -> NoRetur
             targets = [bind["target"] for bind in job["binds"]]
             passing = _passing(os.getpid())
             mount_stack(job["stack"], passing, inside=job["inside"], resolver=resolver, binds=targets)
+        # opened now: the job's root is this process's too once it has changed
+        record = record_in(WORK, job["record"]) if job.get("record") else None
+        watch = None if record is None else Watch(TARGET)
     except OSError as error:
         _refuse(result, _said(error), error.errno, stage)
         os._exit(1)
@@ -221,9 +226,16 @@ def _keep(job: dict[str, Any], descriptors: list[int], launcher: int) -> NoRetur
     first = os.fork()
     if first == 0:
         os.close(held)
+        if watch is not None and record is not None:
+            watch.forget()
+            os.close(record)
         _be_init(job, output, result, stdin, leash)
     for descriptor in (output, result, stdin, leash):
         os.close(descriptor)
+    if watch is not None and record is not None:
+        watch.follow(os.pidfd_open(first))
+        with contextlib.suppress(OSError):  # what is cut short is no record
+            watch.write(record)
     os._exit(_status(os.waitpid(first, 0)[1]))
 
 

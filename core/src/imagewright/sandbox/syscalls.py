@@ -24,6 +24,9 @@ MS_REC = 0x4000
 MS_SLAVE = 0x80000
 MNT_DETACH = 2
 
+IN_OPEN = 0x20
+IN_ISDIR = 0x4000_0000
+
 _CAPABILITY_VERSION = 0x2008_0522
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -32,6 +35,7 @@ _SYS_PIVOT_ROOT = {"x86_64": 155, "ppc64le": 203, "s390x": 217}.get(os.uname().m
 _SYS_MOUNT_SETATTR = 442
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
+_IN_ONLYDIR, _IN_DONT_FOLLOW = 0x0100_0000, 0x0200_0000
 _MOUNT_ATTR_RDONLY = 0x1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -133,3 +137,21 @@ def bring_loopback_up() -> None:
 def syncfs(descriptor: int) -> None:
     """Write everything of the filesystem that ``descriptor`` lies on to the disk (syncfs(2))."""
     _check(_LIBC.syncfs(descriptor), "syncfs")
+
+
+def watching() -> int:
+    """A descriptor that tells of what is watched, and never waits (inotify_init1(2))."""
+    descriptor = int(_LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    _check(descriptor, "inotify")
+    return descriptor
+
+
+def watch_openings(descriptor: int, folder: bytes) -> int:
+    """Have a descriptor of :func:`watching` tell when something in the folder is opened; the number of the watch."""
+    mask = IN_OPEN | _IN_ONLYDIR | _IN_DONT_FOLLOW
+    number = int(_LIBC.inotify_add_watch(descriptor, folder, ctypes.c_uint32(mask)))
+    if number < 0:
+        # that of the disk, ENOSPC, says here that a limit of the kernel's is reached
+        reason = "fs.inotify.max_user_watches is too low" if ctypes.get_errno() == 28 else ""
+        _check(number, reason or "inotify")
+    return number
