@@ -117,8 +117,8 @@ def transaction(tmp_path: Path) -> Path:
         script = (shipped / name).read_text()
         script = script.replace("/run/imagewright/later", str(tmp_path / "run-later"))
         script = script.replace("/usr/sbin/imagewright-later", str(tmp_path / "later"))
-        for real in ("/sbin/depmod", "/usr/bin/py3compile"):
-            script = script.replace(real, str(tmp_path / real.rpartition("/")[2]))
+        for real in ("/usr/sbin/imagewright-depmod", "/sbin/depmod", "/usr/bin/py3compile"):
+            script = script.replace(real, str(tmp_path / real.rpartition("-")[2].rpartition("/")[2]))
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o755)
     for name in ("depmod", "py3compile"):

@@ -21,6 +21,9 @@ DPKG = "/usr/sbin/imagewright-dpkg"
 INSTALL, LATER = "/usr/sbin/imagewright-install", "/usr/sbin/imagewright-later"
 """What runs a transaction, and what it has scripts of packages call in place of programs that can wait for its end."""
 
+DEPMOD = "/usr/sbin/imagewright-depmod"
+"""What makes the index of a kernel's modules at the end of a transaction."""
+
 DPKG_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """The PATH that apt gives dpkg and thus the scripts of packages (``DPkg::Path``)."""
 
@@ -69,7 +72,7 @@ class Apt:
         ]
         if self.plain_form:
             settings += f'Dir::Bin::dpkg "{DPKG}";\n'
-            for path, name in ((DPKG, "dpkg"), (INSTALL, "install"), (LATER, "later")):
+            for path, name in ((DPKG, "dpkg"), (INSTALL, "install"), (LATER, "later"), (DEPMOD, "depmod")):
                 entries.append(Entry(path=path.lstrip("/"), mode=0o755, content=(shipped / name).read_bytes()))
         if self.authority:
             settings += f'Acquire::https::CAInfo "{AUTHORITIES}";\n'
