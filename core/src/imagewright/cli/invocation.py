@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from imagewright.cli.resolve import Values
 from imagewright.cli.screen import Screen
+from imagewright.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Invocation:
     """One call of a command: its options, its arguments, and the caller's environment."""
 
@@ -18,4 +18,4 @@ class Invocation:
     values: Values
     arguments: Mapping[str, Any]
     environment: Mapping[str, str]
-    screen: Screen = field(default_factory=Screen)
+    screen: Screen

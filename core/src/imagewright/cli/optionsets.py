@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from imagewright.cli import kinds, ramdisk_settings
 from imagewright.cli.settings import SETTINGS, Setting
+from imagewright.records import changed
 
 
 def chosen(*names: str) -> tuple[Setting, ...]:
@@ -72,7 +72,7 @@ NEW_FLAVOUR = (*chosen("script", "python", "pack", "directory"), *DISPLAY)
 """The options of ``imagewright flavours new``."""
 
 GET_KERNEL = (
-    replace(
+    changed(
         SETTINGS["output"],
         help="Prefix of the files: PREFIX.kernel and PREFIX.ramdisk.",
         metavar="PREFIX",
@@ -83,7 +83,7 @@ GET_KERNEL = (
         group="Kernel",
     ),
     *chosen("list", "kernel", "pxe", "json"),
-    replace(SETTINGS["trace"], help="Say on standard error what is found in the image."),
+    changed(SETTINGS["trace"], help="Say on standard error what is found in the image."),
     *chosen("debug"),
 )
 """The options of ``disk-image-get-kernel``."""
@@ -117,7 +117,7 @@ CACHE_PRUNE = (*chosen("max-size", "max-age"), *CACHE_LIST)
 """The options of ``imagewright cache prune``."""
 
 RAMDISK_IMAGE = (
-    replace(
+    changed(
         SETTINGS["output"],
         help="Name of the ramdisk; its kernel lies beside it: deploy.ramdisk has deploy.kernel, x has x.kernel.",
         default=kinds.path("ramdisk"),
@@ -125,7 +125,7 @@ RAMDISK_IMAGE = (
     ),
     *chosen(*(setting.name for setting in ramdisk_settings.OPTIONS)),
     *(
-        replace(setting, default="", shown="that of this machine") if setting.name == "operating-system" else setting
+        changed(setting, default="", shown="that of this machine") if setting.name == "operating-system" else setting
         for setting in BUILD
         if setting.name not in ("kernel-args", "for-publishing", "skip-base", "skip", "image-mirror")
     ),

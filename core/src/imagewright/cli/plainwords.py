@@ -7,16 +7,16 @@ a completion, is left to typer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagewright.cli.kinds import Kind
 from imagewright.cli.programs import PROGRAMS, Program
 from imagewright.cli.screen import Screen
 from imagewright.cli.setting import Setting
+from imagewright.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Words:
     """What a command line says: ``flags`` by the name of the option, ``arguments`` by theirs."""
 

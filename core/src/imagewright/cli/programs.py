@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from imagewright.cli.optionsets import DISK_IMAGE, GET_KERNEL, RAMDISK_IMAGE
 from imagewright.cli.setting import Setting
+from imagewright.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Program:
     """A program without sub-commands, which takes options and one argument, or ``several``.
 

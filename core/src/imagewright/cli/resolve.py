@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ from imagewright.cli.kinds import Kind
 from imagewright.cli.settings import SETTINGS, Setting
 from imagewright.documents import parse_toml
 from imagewright.errors import UsageError
+from imagewright.records import record
 
 FILE_NAME = "imagewright.toml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Resolved:
     """The value of an option with its source, such as ``--arch``, ``ARCH``, a file's path or ``default``."""
 
@@ -26,7 +26,7 @@ class Resolved:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SettingsFile:
     """A settings file as it was read, or one table of an images file; ``name`` says which then."""
 

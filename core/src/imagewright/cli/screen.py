@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(slots=True)
 class Screen:
     """How a failure is shown; a command fills it in as soon as it knows.
 
@@ -14,7 +12,8 @@ class Screen:
     whatever happens to stdout then.
     """
 
-    json: bool = False
-    debug: bool = False
-    log: Path | None = None
-    written: tuple[Path, ...] = ()
+    def __init__(self, *, json: bool = False, debug: bool = False, log: Path | None = None) -> None:
+        self.json = json
+        self.debug = debug
+        self.log = log
+        self.written: tuple[Path, ...] = ()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
 from imagewright.cli import kinds
 from imagewright.cli.kinds import Convert, Kind
+from imagewright.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Setting:
     """An option, once. ``name`` is its long flag without dashes and its key in a settings file.
 

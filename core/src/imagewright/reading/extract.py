@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from imagewright.errors import HostError, UsageError
+from imagewright.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Output:
     """A file to write, with its bytes in pieces."""
 

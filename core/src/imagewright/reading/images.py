@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from imagewright.reading import qcow2, tables
 from imagewright.reading.blocks import Blocks, FileBlocks, Window
 from imagewright.reading.errors import Damaged, ImageUnreadable, Unsupported, damaged
 from imagewright.reading.trees import Tree
+from imagewright.records import record
 
 _BACKING_FILES = 64
 
@@ -39,7 +39,7 @@ _VOLUMES: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Volume:
     """A partition, or the whole image (``partition`` is None), with its trees.
 
@@ -57,7 +57,7 @@ class Volume:
         return f"partition {self.partition.number}" if self.partition else "the image"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Image:
     """An open image. ``files`` are all files that it consists of; ``size`` is that of the disk in it, in bytes.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from imagewright.reading.errors import Damaged, ImageUnreadable, damaged
 from imagewright.reading.images import Image, Volume
 from imagewright.reading.trees import Kind, Node, Tree
 from imagewright.reading.versions import order
+from imagewright.records import record
 
 _KERNEL = ("vmlinuz", "vmlinux", "kernel", "bzImage")
 _NO_KERNEL = (".sig", ".hmac", ".sym", ".dpkg-tmp", ".dpkg-new", ".dpkg-bak", ".gz.sig", ".img", ".xz", ".efi")
@@ -20,7 +20,7 @@ _MODULES = ("/usr/lib/modules", "/lib/modules")
 _BOOT_LOADER_PARTITION = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Found:
     """A file in the image: its path in its tree."""
 
@@ -38,7 +38,7 @@ class Found:
         return self.tree.chunks(self.node)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Kernel:
     """A kernel with the ramdisk made for it, if there is one."""
 
@@ -47,7 +47,7 @@ class Kernel:
     ramdisk: Found | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class System:
     """An operating system. ``kernels`` is never empty, the newest comes first.
 
@@ -89,10 +89,10 @@ class System:
         )
 
 
-@dataclass(slots=True)
 class _Search:
-    image: Image
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.problems: list[str] = []
 
     def trees(self) -> Iterator[tuple[Volume, Tree]]:
         for volume in self.image.volumes:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from imagewright.reading.blocks import CHUNK, Blocks
 from imagewright.reading.errors import Damaged, Unsupported
+from imagewright.records import record
 
 LARGEST_FOLDER = 2**25
 """Bytes that a folder may have."""
@@ -33,7 +33,7 @@ class Kind(StrEnum):
         return cls(_FORMATS.get(mode & 0o170000, "other"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Node:
     """A file, folder or link. ``size`` in bytes; ``detail`` is the filesystem's own."""
 
@@ -43,7 +43,7 @@ class Node:
     detail: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Status:
     """What an inode says beside its content: as in stat(2). ``time`` is that of the last change, in nanoseconds."""
 

@@ -18,6 +18,7 @@ from imagewright.cli.invocation import Invocation
 from imagewright.cli.optionsets import COMMANDS, DISK_IMAGE
 from imagewright.cli.programs import PROGRAMS
 from imagewright.cli.resolve import resolve
+from imagewright.cli.screen import Screen
 from imagewright.errors import UsageError
 from imagewright.request import Request
 from imagewright.supplychain.request import Beside
@@ -72,6 +73,7 @@ def request(*flavours_named: str, flags=None, environment=None) -> Request:
             values=values,
             arguments={"flavours": list(flavours_named) or None},
             environment=environment or {},
+            screen=Screen(),
         )
     )
 

@@ -13,6 +13,9 @@ import pytest
 from .conftest import NEW, OLD, UUID, Machine, ext4, make_machine, sh
 
 PROGRAM = [sys.executable, "-c", "from imagewright.cli.main import disk_image_get_kernel as main; main()"]
+MAIN = "imagewright.cli.main"
+# each takes a millisecond or several, where the whole command has a few dozen
+DEAR = {"dataclasses", "email", "inspect", "json", "platformdirs", "shutil", "subprocess", "tempfile", "typer", "uuid"}
 LINE = f"root=UUID={UUID} ro console=tty0 console=ttyS0,115200"
 
 
@@ -43,6 +46,21 @@ def test_it_writes_both_files_and_prints_paths_and_command_line(web: Path, machi
     assert (web / "web.kernel").read_bytes() == machine.kernels[NEW]
     assert (web / "web.ramdisk").read_bytes() == machine.ramdisks[NEW]
     assert sorted(path.name for path in web.iterdir()) == ["web.kernel", "web.qcow2", "web.ramdisk"]
+
+
+def test_it_imports_nothing_that_takes_longer_than_the_image(web: Path) -> None:
+    # what Python itself was told to load on this host is not the command's
+    code = (
+        "import sys\nbefore = set(sys.modules)\n"
+        f"try:\n import {MAIN}; {MAIN}.disk_image_get_kernel()\n"
+        "finally:\n print(*sorted(set(sys.modules) - before), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "web.qcow2"], cwd=web, capture_output=True, text=True, check=True
+    )
+    modules = set(done.stderr.split())
+    assert MAIN in modules
+    assert not modules & DEAR
 
 
 def test_a_prefix_and_a_version_are_honoured(web: Path, machine: Machine) -> None:

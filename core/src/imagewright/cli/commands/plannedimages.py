@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from imagewright.cli.invocation import Invocation
 from imagewright.cli.optionsets import ALONE, DISK_IMAGE, RAMDISK_IMAGE
 from imagewright.cli.origins import name_source
 from imagewright.cli.resolve import Resolved, SettingsFile, Values, resolve
+from imagewright.cli.screen import Screen
 from imagewright.errors import ImagewrightError, UsageError
 from imagewright.events import Monitor
 from imagewright.planning import Prepared
+from imagewright.records import changed
 from imagewright.request import Request
 
 
@@ -74,6 +76,7 @@ def _planned(entry: ImageEntry, run: Invocation, files: Sequence[SettingsFile]) 
         values=Values(_with_flags(values, run.values)),
         arguments={"flavours": entry.flavours},
         environment=run.environment,
+        screen=Screen(),
     )
     try:
         return (_planned_ramdisk if entry.kind == RAMDISK else _planned_disk)(entry, invocation)
@@ -90,7 +93,7 @@ def _with_flags(values: Values, run: Values) -> list[Resolved]:
     given = {item.setting.name: item for item in run.resolved if item.source == item.setting.flag}
     for item in values.resolved:
         if item.setting.name in ALONE:
-            given[item.setting.name] = replace(item, value=item.setting.default, source="default")
+            given[item.setting.name] = changed(item, value=item.setting.default, source="default")
     return [given.get(item.setting.name, item) for item in values.resolved]
 
 
