@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -120,10 +121,13 @@ class Building:
         ended = f"was killed by signal {status - 128}" if status > 128 else f"failed with exit status {status}"
         lines = tuple(f"| {line}" for line in self.tail)
         scarce = self.request.limits.memory and any(words in line for line in self.tail for words in _NO_MEMORY)
+        cause = "--step-memory limits what each process of a step may have" if scarce else ""
+        if status - 128 == signal.SIGXFSZ:
+            cause = "the limit of `ulimit -f` on the size of files, which the build got from whoever started it"
         return StepFailed(
             "step-failed",
             f"{what} {ended}",
             where=(*lines, f"exit status: {status}"),
-            cause="--step-memory limits what each process of a step may have" if scarce else "",
+            cause=cause,
             hint=f"the whole output is in {self.log}",
         )

@@ -198,6 +198,13 @@ def fault_of(error: Exception, screen: Screen) -> ImagewrightError:
         place = (f"writing {error.filename}",) if error.filename else ()
         hint = "`--cache-dir` and `--work-dir` choose other places"
         return HostError("no-space", "no space is left", where=place, hint=hint)
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        from imagewright.disk.tools import file_too_large
+
+        return file_too_large(f"{error.filename2 or error.filename or 'a file'} cannot be written")
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # tempfile's, without a name
+        hint = "set TMPDIR to a folder that you may write to; `ulimit -f` must allow files"
+        return HostError("no-temporary-folder", "no folder for temporary files can be written to", hint=hint)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         hint = "end other programs, raise the limit, or build where there is more"
         return HostError("no-memory", "there is not enough memory", hint=hint)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imagewright.disk.tools import disk_full, file_too_large
+from imagewright.disk.tools import NO_ROOM, disk_full, file_too_large
 
 _FICLONE = 0x40049409  # linux/fs.h
 _CHUNK = 1 << 20
@@ -39,10 +39,10 @@ def clear_errors(destination: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise disk_full(f"Cannot write {destination}") from error
         if error.errno == errno.EFBIG:
             raise file_too_large(f"Cannot write {destination}") from error
+        if error.errno in NO_ROOM:
+            raise disk_full(f"Cannot write {destination}") from error
         raise
 
 
@@ -100,7 +100,7 @@ def _copy(source: int, destination: int, start: int, end: int, offset: int) -> N
                 count = os.copy_file_range(source, destination, end - start, start, offset + start)
             except OSError as error:
                 # Across filesystems older kernels refuse; a full disk is no reason to try the slow way.
-                if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                if error.errno in NO_ROOM:
                     raise
                 in_kernel = False
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -27,6 +28,9 @@ _VERSION_OPTION = {"mke2fs": "-V", "debugfs": "-V", "mkfs.vfat": "--help", "mmd"
 # tar says only that a write was cut short.
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "Wrote only")
 _FILE_TOO_LARGE = "File too large"
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The errors of the system by which the disk, or a limit of the host, takes no more."""
 
 
 def search_path() -> str:
@@ -108,7 +112,7 @@ def file_too_large(what: str) -> HostError:
         "file-too-large",
         f"{what}: the host allows no file of that size",
         cause="the filesystem's largest file, or the limit of `ulimit -f`",
-        hint="choose a smaller --image-size or another place with --work-dir or -o",
+        hint="raise the limit, or choose a smaller --image-size or another place with --work-dir or -o",
     )
 
 

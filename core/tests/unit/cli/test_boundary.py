@@ -70,6 +70,26 @@ def test_a_full_disk_is_the_hosts_fault():
     assert "report" not in result.stderr
 
 
+LIMITED = "import resource; sys.dont_write_bytecode = True; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+"""No file may have a byte from here on; the bytecode that Python keeps for all would be cut short too."""
+
+
+def test_a_file_larger_than_the_host_allows_is_the_hosts_fault(tmp_path):
+    result = trial(f'{LIMITED}open({str(tmp_path / "it")!r}, "wb", buffering=0).write(b"x")')
+    assert result.returncode == 4
+    assert "the host allows no file of that size" in result.stderr
+    assert "ulimit -f" in result.stderr
+    assert "report" not in result.stderr
+
+
+def test_a_host_without_a_folder_for_temporary_files_is_told_so():
+    result = trial(f"{LIMITED}import tempfile; tempfile.TemporaryFile()")
+    assert result.returncode == 4
+    assert "no folder for temporary files" in result.stderr
+    assert "TMPDIR" in result.stderr
+    assert "report" not in result.stderr
+
+
 def test_a_place_that_is_closed_to_the_caller_is_no_fault_of_ours():
     result = trial('import errno, os; raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/some/file")')
     assert result.returncode == 4

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit
 from tempfile import TemporaryFile
 
 from imagewright.building.artefacts.publishing import earlier_name
@@ -16,6 +17,7 @@ from imagewright.discovery import load_output
 from imagewright.disk import ext4
 from imagewright.disk.assembly import tools_needed
 from imagewright.disk.sizes import check_requested, layout_overhead, show
+from imagewright.disk.tools import file_too_large
 from imagewright.errors import HostError, ImagewrightError, UsageError
 from imagewright.hosttools import missing
 from imagewright.planning import Prepared
@@ -34,8 +36,10 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
     layout = layout_of(prepared)
     if any(load_output(kind).needs == "raw" for kind in request.types):
         ext4.check_label(request.root_label)
-    if request.image_size is not None and any(load_output(kind).needs == "raw" for kind in request.types):
-        check_requested(request.image_size, layout_overhead(layout) + ext4.SMALLEST)
+        smallest = layout_overhead(layout) + ext4.SMALLEST
+        if request.image_size is not None:
+            check_requested(request.image_size, smallest)
+        _check_limit(request.image_size or smallest)
     absent = missing(programs_needed(request, prepared))
     if absent:
         packages = " ".join(sorted({tool.package for tool in absent if tool.package}))
@@ -53,6 +57,13 @@ def check_host(request: Request, prepared: Prepared, work: Path) -> None:
     suffixes += [".manifest.json", ".sha256", *request.beside.suffixes]
     check_writable(request.output, suffixes)
     check_lock_apart(request.lock, [request.output.with_name(f"{request.output.name}{suffix}") for suffix in suffixes])
+
+
+def _check_limit(size: int) -> None:
+    """Raise HostError if no file may have the size of the disk, in bytes: a hole counts as what it spans."""
+    limit, _ = getrlimit(RLIMIT_FSIZE)
+    if limit != RLIM_INFINITY and limit < size:
+        raise file_too_large(f"the disk has at least {show(size)}, and files may have {limit} bytes")
 
 
 def programs_needed(request: Request, prepared: Prepared) -> tuple[str, ...]:
@@ -210,9 +221,15 @@ def source_date_epoch(environment: Mapping[str, str]) -> int | None:
 
 
 def explain_full_disk(error: OSError, places: Sequence[Path]) -> ImagewrightError | None:
-    """The clear message for a full disk, or None if ``error`` is something else. ``places`` are looked at in turn."""
+    """The clear message for a full disk or a file that is too large, or None if ``error`` is something else.
+
+    ``places`` are looked at in turn.
+    """
     import errno
 
+    if error.errno == errno.EFBIG:
+        name = error.filename2 or error.filename  # the second one is that of a copy
+        return file_too_large(f"Cannot write {name}" if name else "a file cannot be written")
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     where = tuple(

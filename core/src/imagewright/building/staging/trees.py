@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from imagewright.disk.tools import NO_ROOM
 from imagewright.errors import StepFailed
 from imagewright.types import Entry, Origin, Tree
 
@@ -13,7 +14,7 @@ from imagewright.types import Entry, Origin, Tree
 def write_tree(tree: Tree, folder: Path, origin: Origin) -> None:
     """Write ``tree`` below ``folder``; parents have mode 755, whatever the caller's umask.
 
-    Raises StepFailed if a source of the tree cannot be read.
+    Raises StepFailed if a source of the tree cannot be read, OSError if there is no room for it.
     """
     _make_parents(folder, Path("/"))
     folder.chmod(0o755)
@@ -23,6 +24,8 @@ def write_tree(tree: Tree, folder: Path, origin: Origin) -> None:
         try:
             _write(entry, path)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise  # it is the place that is written to
             raise StepFailed(
                 "tree-source",
                 f"a file of the flavour cannot be read: {error.strerror}",
