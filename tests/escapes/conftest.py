@@ -11,17 +11,43 @@ import pytest
 from imagewright.testing.kit import ImageKit
 
 from .table import ESCAPES, Escape
-from .world import World, world
+from .world import REPOSITORY, World, world
+
+SYSTEM = '''
+    from dataclasses import dataclass
+
+    from imagewright.api import Entry, Tree, hookimpl
+    from imagewright.testing.toy import Toy, ToyPackageManager
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Taking(ToyPackageManager):
+        """toypm, with the logins of private repositories."""
+
+        repositories: tuple = ()
+
+        def private_files(self):
+            (one,) = self.repositories
+            return Tree((Entry(path="login", mode=0o600, content=str(one.login).encode()),))
+
+    class Private(Toy):
+        @hookimpl
+        def package_manager(self, ctx):
+            return Taking(mirror=ctx.mirror, repositories=ctx.repositories)
+'''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What a build with all escapes said: by place and name, whether each got out."""
+    """What a build with all escapes said: by place and name, whether each got out.
+
+    ``tops`` are the folders that it writes to.
+    """
 
     world: World
     online: dict[tuple[str, str], bool]
     offline: dict[tuple[str, str], bool]
     folder: Path
+    tops: tuple[Path, ...]
     said: str
 
 
@@ -31,14 +57,15 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
     folder = tmp_path_factory.mktemp("escapes")
     with world() as outside, ImageKit.open(folder / "kit", shared=folder / "shared") as kit:
         _write(kit, outside)
-        login = kit.folder / "netrc"
-        login.write_text("machine mirror.invalid login ann password s3cr3t\n")
+        kit.pack("escapes-pack", SYSTEM, {"private": "Private"})
+        repository = ("--repository", f"http://{REPOSITORY}/debian stable main", "--repository-login", outside.logins)
         said = {}
         for name, more in (("online", ()), ("offline", ("--offline",))):
             log = kit.folder / f"{name}.log"
             kit.command(
                 "disk-image-create",
-                *("--log-file", log, "--no-cache", "--skip-base", "-t", "tar", "-o", name, "toy", "hostile", *more),
+                *("--log-file", log, "--no-cache", "--skip-base", "-t", "tar", "-o", name, "private", "hostile"),
+                *(*repository, *more),
                 SSH_AUTH_SOCK=outside.names["agent"],
                 SSH_AGENT_PID="1",
                 DBUS_SESSION_BUS_ADDRESS=f"unix:path={outside.names['agent']}",
@@ -51,6 +78,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
             online=_results(said["online"]),
             offline=_results(said["offline"]),
             folder=kit.output,
+            tops=(kit.folder, kit.output, kit.cache, kit.work),
             said=said["online"],
         )
 
@@ -68,6 +96,7 @@ def _write(kit: ImageKit, outside: World) -> None:
         files[f"{where}.d/50-{where}-escapes"] = "\n".join(lines) + "\n"
     # a link that leads out of the tree: what writes the tree into an image must not follow it
     files["install.d/60-link"] = outside.script("#!/bin/sh\nln -s {home}/canary /etc/leak\nhostname taken-over\n")
+    files["install.d/40-login"] = '#!/bin/sh\necho "the login is $(cat /run/imagewright/private/login)"\n'
     kit.flavour("hostile", files)
 
 

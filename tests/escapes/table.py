@@ -74,8 +74,12 @@ _TRACE = _python(
 _SEES = "cat /proc/[0-9]*/cmdline | grep -q '[{first}]{rest}'"
 """Its pattern does not match the command that has it."""
 
+_PASSWORD = "'[p]assword-of-{abstract}'"
+"""That of the private repository; the script that has the pattern has not the password."""
+
 _EVERYWHERE = {
     "the-callers-file-in-the-home": ("cat {home}/canary", True),
+    "the-callers-file-of-logins": (f"grep -q {_PASSWORD} {{home}}/logins", True),
     "a-file-that-others-left-in-tmp": ("cat {tmp}/canary", True),
     "a-file-in-shared-memory": ("cat {shm}", True),
     "a-signal-to-the-callers-process": ("kill -0 {pid}", True),
@@ -94,6 +98,9 @@ _EVERYWHERE = {
 """Tried in all four places: (script, proof)."""
 
 _INSIDE = {
+    # for root of the target alone they are there; a su that does not work would count as a way out
+    "the-logins-of-repositories-read-by-others": ("! su toy -c true || su toy -c 'cat /run/imagewright/private/login'"),
+    "the-logins-of-repositories-opened-to-others": "chmod 755 /run/imagewright/private",
     "its-own-hooks-are-read-only": "echo x >/tmp/in_target.d/x",
     "hooks-remounted": "mount -o remount,rw /tmp/in_target.d; echo x >/tmp/in_target.d/x",
     "the-systems-files-remounted": "mount -o remount,rw /sys; echo x >/sys/kernel/uevent_helper",
@@ -110,6 +117,9 @@ _OUTSIDE = {
     "the-hosts-tmp-is-written": "echo x >{tmp}/written",
     "the-cover-of-homes-taken-away": "umount {top}; umount -l {top}; cat {home}/canary",
     "the-agent-by-its-socket": _AGENT,
+    "the-logins-of-private-repositories": (
+        f"umount -l /run/imagewright/work/private; grep -rqs {_PASSWORD} /run/imagewright {{work}}"
+    ),
     "processes-traced": _TRACE.replace("{number}", "1"),
 }
 
@@ -122,7 +132,7 @@ _ON_HOST = {
     "agents-by-the-environment": "env | grep -e ^SSH_A -e ^DBUS -e ^GPG -e ^CANARY_VARIABLE",
     "the-flavours-own-folder-is-written": "echo x >{flavour}/written",
     "the-cache-is-written": "echo x >{cache}/written",
-    "the-logins-of-private-repositories": "cat {work}/build-*/private/* {work}/build-*/private/*/*",
+    "the-logins-of-private-repositories": f"grep -rqs {_PASSWORD} /run/imagewright {{work}}",
     "setuid-programs": "! grep -q 'NoNewPrivs:.1' /proc/self/status",
     "processes-traced": _TRACE.replace("{number}", "1"),
     "a-tracer-of-the-callers-process": _TRACE.replace("{number}", "{pid}"),

@@ -69,3 +69,10 @@ def test_what_is_behind_a_link_out_of_the_tree_is_in_no_output(tried: Tried) -> 
         data = path.read_bytes()
         # the link's own target names the folder, not what is in it
         assert f"{tried.world.secret}\n".encode() not in data, path.name
+
+
+def test_the_login_of_a_repository_is_used_and_in_nothing_that_a_build_writes(tried: Tried) -> None:
+    assert "the login is ***\n" in tried.said
+    written = {path for top in tried.tops for path in top.rglob("*") if path.is_file() and not path.is_symlink()}
+    assert {path.suffix for path in written} > {".tar", ".log", ".json"}
+    assert not [path for path in written if tried.world.password.encode() in path.read_bytes()]

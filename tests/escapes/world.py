@@ -15,12 +15,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+REPOSITORY = "mirror.invalid"
+"""The host of the private package repository."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """``names`` are the values for the scripts of the table; ``secret`` is in every file and socket name."""
+    """``names`` are the values for the scripts of the table; ``secret`` is in every file and socket name.
+
+    ``password`` is that of the package repository, in the file of logins ``logins``.
+    """
 
     secret: str
+    password: str
+    logins: Path
     home: Path
     tmp: Path
     names: dict[str, str] = field(default_factory=dict)
@@ -36,6 +44,7 @@ class World:
 def world() -> Iterator[World]:
     """Make one; it is gone at the end."""
     secret = f"canary{secrets.token_hex(8)}"
+    password = f"password-of-{secret}"
     with contextlib.ExitStack() as stack:
         # the caller's true home: a folder below it lasts as long as the tests
         home = Path(tempfile.mkdtemp(prefix=".imagewright-escapes-", dir=Path.home()))
@@ -46,6 +55,8 @@ def world() -> Iterator[World]:
         stack.callback(shm.unlink)
         for path in (home / "canary", tmp / "canary", shm):
             path.write_text(f"{secret}\n")
+        logins = home / "logins"
+        logins.write_text(f"machine {REPOSITORY} login ann password {password}\n")
         # others than the caller may look into the home, or its own modes would be the wall
         for folder in (home, tmp):
             folder.chmod(0o755)
@@ -74,7 +85,7 @@ def world() -> Iterator[World]:
             "agent": str(tmp / "agent"),
         }
         try:
-            yield World(secret=secret, home=home, tmp=tmp, names=names)
+            yield World(secret=secret, password=password, logins=logins, home=home, tmp=tmp, names=names)
         finally:
             listener.shutdown(socket.SHUT_RDWR)
 

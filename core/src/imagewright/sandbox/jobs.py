@@ -12,6 +12,8 @@ TARGET = "/run/imagewright/target"
 WORK = "/run/imagewright/work"
 """Where a job that stays outside finds the build's work folder, whoever may enter the folders above it."""
 
+CLOSED = "private"
+"""The folder of the work folder that no program outside the tree finds anything in: it holds logins."""
 
 KEPT = "/run/imagewright/kept"
 """Where the layers lie that outlive the build, read only, if the sandbox was opened with a folder of them."""

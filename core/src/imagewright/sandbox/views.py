@@ -9,7 +9,7 @@ import stat
 from typing import Any
 
 from imagewright.sandbox import privacy, syscalls
-from imagewright.sandbox.jobs import KEPT, TARGET, WORK
+from imagewright.sandbox.jobs import CLOSED, KEPT, TARGET, WORK
 from imagewright.sandbox.resolver import resolver_text
 
 HERE = "/run/imagewright"
@@ -65,6 +65,8 @@ def park(reached: Reached) -> None:
     _write(_RESOLVER, reached.names)
     _bind_opened(reached.work, WORK)
     syscalls.make_writable(WORK)
+    if reached.hidden:
+        privacy.cover([f"{WORK}/{CLOSED}"], [])
     if reached.kept is not None:
         os.mkdir(KEPT, 0o755)
         _bind_opened(reached.kept, KEPT)

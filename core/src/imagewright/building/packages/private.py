@@ -1,4 +1,4 @@
-"""Keys and logins of package repositories: in every step inside the target, and in no layer.
+"""Keys and logins of package repositories: in every step inside the target, in no other, and in no layer.
 
 They are bound from the work folder, because a file of the lowest layer gets into the image as soon as a step changes
 its mode or owner.
@@ -14,7 +14,7 @@ from imagewright.building.state import Building
 from imagewright.drivers import PRIVATE, PrivateRepositories
 from imagewright.events import Notice
 from imagewright.plan import CORE
-from imagewright.sandbox.jobs import Bind
+from imagewright.sandbox.jobs import CLOSED, Bind
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -23,7 +23,7 @@ def lay_private(building: Building) -> None:
     """Write what the package manager gives, for mapped root alone."""
     manager = building.prepared.package_manager
     if isinstance(manager, PrivateRepositories) and manager.repositories:
-        folder = building.folder / "private"
+        folder = building.folder / CLOSED
         write_tree(manager.private_files(), folder, CORE)
         folder.chmod(0o700)
         building.sandbox.own(folder)
@@ -36,5 +36,5 @@ def lay_private(building: Building) -> None:
 
 def private_binds(building: Building) -> tuple[Bind, ...]:
     """What shows it to a job inside the target, and with it the archives of a lock."""
-    folder = building.folder / "private"
+    folder = building.folder / CLOSED
     return (*((Bind(source=folder, target=PRIVATE),) if folder.exists() else ()), *locked_binds(building))
