@@ -12,7 +12,7 @@ from pathlib import Path
 from imagewright.disk.tools import NO_ROOM, disk_full, file_too_large
 
 _FICLONE = 0x40049409  # linux/fs.h
-_CHUNK = 1 << 20
+_CHUNK = 1 << 24
 
 
 def copy_sparse(source: Path, destination: Path, *, offset: int = 0) -> None:
@@ -23,14 +23,19 @@ def copy_sparse(source: Path, destination: Path, *, offset: int = 0) -> None:
     with source.open("rb") as reader, clear_errors(destination):
         descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
-            size = os.fstat(reader.fileno()).st_size
-            if os.fstat(descriptor).st_size < offset + size:
-                os.ftruncate(descriptor, offset + size)
-            if not (offset == 0 and clone(reader.fileno(), descriptor)):
-                for start, end in data_ranges(reader.fileno()):
-                    _copy(reader.fileno(), descriptor, start, end, offset)
+            copy_data(reader.fileno(), descriptor, offset=offset)
         finally:
             os.close(descriptor)
+
+
+def copy_data(source: int, destination: int, *, offset: int = 0) -> None:
+    """:func:`copy_sparse` between open files; an empty one shares the blocks if the filesystem can. Raises OSError."""
+    size = os.fstat(source).st_size
+    if os.fstat(destination).st_size < offset + size:
+        os.ftruncate(destination, offset + size)
+    if offset or not _clone(source, destination):
+        for start, end in data_ranges(source):
+            _copy(source, destination, start, end, offset)
 
 
 @contextmanager
@@ -81,7 +86,7 @@ def data_ranges(descriptor: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def clone(source: int, destination: int) -> bool:
+def _clone(source: int, destination: int) -> bool:
     """Let an empty file share the blocks of another until one of them changes; whether the filesystem could."""
     if os.fstat(destination).st_blocks:
         return False  # a clone would replace what is there already
@@ -93,23 +98,23 @@ def clone(source: int, destination: int) -> bool:
 
 
 def _copy(source: int, destination: int, start: int, end: int, offset: int) -> None:
-    in_kernel = True
+    by_range = True
     while start < end:
-        if in_kernel:
+        if by_range:
             try:
                 count = os.copy_file_range(source, destination, end - start, start, offset + start)
             except OSError as error:
                 # Across filesystems older kernels refuse; a full disk is no reason to try the slow way.
                 if error.errno in NO_ROOM:
                     raise
-                in_kernel = False
+                by_range = False
                 continue
             if count == 0:
-                in_kernel = False
+                by_range = False
                 continue
         else:
-            block = os.pread(source, min(_CHUNK, end - start), start)
-            if not block:
+            os.lseek(destination, offset + start, os.SEEK_SET)
+            count = os.sendfile(destination, source, start, min(_CHUNK, end - start))
+            if count == 0:  # the source has become shorter
                 return
-            count = os.pwrite(destination, block, offset + start)
         start += count

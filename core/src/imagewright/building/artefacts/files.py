@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagewright.disk.copying import clone, data_ranges
+from imagewright.disk.copying import copy_data, data_ranges
 
 _ZEROS = memoryview(bytes(1 << 20))
 
@@ -42,21 +42,9 @@ def sha256_of(path: Path) -> str:
 
 
 def copied(source: Path, place: Path) -> None:
-    """Copy a file with its holes; where the filesystem can, the two share their blocks until one changes."""
+    """Copy a file with its holes; where the filesystem can, the two share their blocks until one changes.
+
+    Raises OSError.
+    """
     with source.open("rb") as reading, place.open("wb") as writing:
-        if not clone(reading.fileno(), writing.fileno()):
-            copy_sparse(reading.fileno(), writing.fileno(), source.stat().st_size)
-
-
-def copy_sparse(reading: int, writing: int, size: int) -> None:
-    """Copy ``size`` bytes between descriptors, leaving out what is a hole in the one that is read. Raises OSError."""
-    os.ftruncate(writing, size)
-    for start, end in data_ranges(reading):
-        os.lseek(reading, start, os.SEEK_SET)
-        os.lseek(writing, start, os.SEEK_SET)
-        left = end - start
-        while left:
-            sent = os.sendfile(writing, reading, None, min(left, 1 << 24))
-            if not sent:
-                break
-            left -= sent
+        copy_data(reading.fileno(), writing.fileno())

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from imagewright.building.artefacts.files import copy_sparse
+from imagewright.disk.copying import copy_data
 from imagewright.errors import HostError
 from imagewright.layers import locks
 from imagewright.layers.store import write_whole
@@ -243,7 +243,7 @@ def _beside(source: Path, passing: Path, mode: int) -> None:
     descriptor, nameless = _opened(passing)
     try:
         with source.open("rb") as reading, os.fdopen(os.dup(descriptor), "wb") as writing:
-            copy_sparse(reading.fileno(), writing.fileno(), source.stat().st_size)
+            copy_data(reading.fileno(), writing.fileno())
         os.fchmod(descriptor, mode)
         if nameless:
             # Python follows the link only if it is given a folder's descriptor too; the path is absolute all the same

@@ -101,7 +101,8 @@ def test_a_copy_that_breaks_off_leaves_nothing(tmp_path, cache, elsewhere, files
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "sendfile", full)
+    for call in ("copy_file_range", "sendfile"):
+        monkeypatch.setattr(os, call, full)
     with pytest.raises(HostError, match="No space left"):
         publish([(made(elsewhere, "web.raw"), tmp_path / "web.raw")], 0o644, cache)
     assert list(tmp_path.iterdir()) == []
