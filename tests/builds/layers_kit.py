@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -88,15 +89,13 @@ def damaged(kit: ImageKit, step: str, damage: Callable[[Path], None]) -> None:
 
 
 BUILDER = """
+import pickle
 import sys
-from dataclasses import replace
 from pathlib import Path
 from imagewright.building.images.build import build
-from imagewright.request import Request
 from imagewright.testing.built import RecordingMonitor
 
-document = eval(sys.argv[1])
-request = Request(**document)
+request = pickle.loads(Path(sys.argv[1]).read_bytes())
 monitor = RecordingMonitor(Path(sys.argv[2]))
 build(request, monitor, log=Path(sys.argv[2]))
 """
@@ -104,14 +103,12 @@ build(request, monitor, log=Path(sys.argv[2]))
 
 def begun(kit: ImageKit, name: str, *flavours: str) -> subprocess.Popen[bytes]:
     """A build in a process of its own."""
-    request = kit.request(*flavours)
-    request = replace(request, output=kit.output / name)
-    document = {slot: getattr(request, slot) for slot in type(request).__slots__}
-    text = repr(document).replace("PosixPath(", "Path(")
-    script = kit.folder / "builder.py"
+    request = replace(kit.request(*flavours), output=kit.output / name)
+    script, asked = kit.folder / "builder.py", kit.folder / f"{name}.request"
     script.write_text(BUILDER)
+    asked.write_bytes(pickle.dumps(request))
     return subprocess.Popen(
-        [sys.executable, str(script), text, str(kit.folder / f"{name}.log")],
+        [sys.executable, str(script), str(asked), str(kit.folder / f"{name}.log")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -4,28 +4,30 @@ Format: TOML 1.0. Top-level keys: ``summary`` (string); ``requires``, ``conflict
 ``reads``, ``allows`` (lists of strings); ``[parameters.NAME]`` with ``type``, ``default``, ``help``, ``required``,
 ``secret``;
 ``[edges.PHASE.STEP]`` with ``before`` and ``after`` (lists of step ids of the same phase);
+``[steps.PHASE.STEP]`` with ``keep`` (``while-read-unchanged``, as :attr:`imagewright.types.Step.keep`);
 ``[repositories.NAME]`` with ``address``, ``suite``, ``components``, ``keys`` (files of the folder) and ``login`` (the
 name of a secret parameter).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from imagewright.documents import parse_toml
 from imagewright.errors import ContractError
 from imagewright.metadata import Metadata, broken, check_allows, check_parameters
 from imagewright.scripts import read
-from imagewright.types import Origin, Parameter, Phase, Plain, Repository
+from imagewright.types import KEPT_BY_READS, Origin, Parameter, Phase, Plain, Repository
 
 LISTS = ("requires", "conflicts", "provides", "packages", "reads", "allows")
-KEYS = ("summary", *LISTS, "parameters", "edges", "repositories")
+KEYS = ("summary", *LISTS, "parameters", "edges", "steps", "repositories")
 REPOSITORY_KEYS = ("address", "suite", "components", "keys", "login")
 PARAMETER_KEYS = ("type", "default", "help", "required", "secret")
+KEEP: Final = "while-read-unchanged"
 PARAMETER_TYPES = ("string", "integer", "boolean", "path")
 
 
@@ -52,10 +54,11 @@ class NamedRepository:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlavourToml:
-    """The content of the file; ``edges`` is keyed by phase and step id."""
+    """The content of the file; ``edges`` is keyed by phase and step id, ``kept`` has those steps with a ``keep``."""
 
     metadata: Metadata = field(default_factory=Metadata)
     edges: Mapping[tuple[Phase, str], Edges] = field(default_factory=dict)
+    kept: frozenset[tuple[Phase, str]] = frozenset()
     repositories: tuple[NamedRepository, ...] = ()
 
 
@@ -102,6 +105,7 @@ class _Reader:
         return FlavourToml(
             metadata=metadata,
             edges=self._edges(self._table(document.get("edges", {}), "edges")),
+            kept=frozenset(self._kept(self._table(document.get("steps", {}), "steps"))),
             repositories=tuple(
                 self._repository(self._table(value, f"repositories.{name}"), f"repositories.{name}", parameters)
                 for name, value in tables.items()
@@ -153,6 +157,19 @@ class _Reader:
                     after=frozenset(self._strings(inner, "after", f"{at}.after")),
                 )
         return edges
+
+    def _kept(self, table: Mapping[str, Any]) -> Iterator[tuple[Phase, str]]:
+        self._known(table, [phase.value for phase in KEPT_BY_READS], "steps")
+        for phase, steps in table.items():
+            for step, value in self._table(steps, f"steps.{phase}").items():
+                at = f"steps.{phase}.{step}"
+                inner = self._table(value, at)
+                self._known(inner, ("keep",), at)
+                keep = self._string(inner, "keep", f"{at}.keep")
+                if keep not in ("", KEEP):
+                    raise self._wrong(f"{at}.keep", f"`{KEEP}`", keep)
+                if keep:
+                    yield Phase(phase), step
 
     def _known(self, table: Mapping[str, Any], keys: Collection[str], at: str) -> None:
         for key in table:

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from imagewright.flavour import OPERATING_SYSTEM, Flavour
-from imagewright.flavourtoml import Edges, FlavourToml, read_flavour_toml
+from imagewright.flavourtoml import KEEP, Edges, FlavourToml, read_flavour_toml
 from imagewright.hookspecs import hookimpl
 from imagewright.metadata import broken
 from imagewright.scripts import PhaseFolder, read, read_phase_folder, read_tree, unreadable
@@ -91,7 +91,7 @@ def read_flavour_folder(folder: Path, origin: Origin) -> FlavourFolder:
                 hint='name the packages in flavour.toml: packages = ["NAME"]',
             )
         phases[phase] = read_phase_folder(path, origin)
-    _check_edges(toml, phases, origin)
+    _check_named_steps(toml, phases, origin)
     return FlavourFolder(
         path=folder,
         origin=origin,
@@ -133,6 +133,7 @@ class DirectoryFlavour(Flavour):
                 action=script,
                 before=edges.get((phase, name), Edges()).before,
                 after=edges.get((phase, name), Edges()).after,
+                keep=KEEP if (phase, name) in self.contents.toml.kept else "",
             )
             for name, script in contents.scripts
         )
@@ -279,17 +280,32 @@ def _check_kinds(folder: Path, origin: Origin) -> None:
                 )
 
 
-def _check_edges(toml: FlavourToml, phases: Mapping[Phase, PhaseFolder], origin: Origin) -> None:
+def _check_named_steps(toml: FlavourToml, phases: Mapping[Phase, PhaseFolder], origin: Origin) -> None:
     for phase, step in toml.edges:
-        known = [name for name, _ in phases.get(phase, PhaseFolder()).scripts]
-        if step not in known:
-            near = get_close_matches(step, known, n=1)
+        if (hint := _lacks(phases, phase, step)) is not None:
             raise broken(
                 origin,
                 "edge-of-unknown-step",
                 f"`flavour.toml` of flavour `{origin.flavour}` has edges of `{phase}/{step}`, which it lacks",
-                hint=f"did you mean `{near[0]}`?" if near else "",
+                hint=hint,
             )
+    for phase, step in sorted(toml.kept):
+        if (hint := _lacks(phases, phase, step)) is not None:
+            raise broken(
+                origin,
+                "keep-of-unknown-step",
+                f"`flavour.toml` of flavour `{origin.flavour}` has a table for `{phase}/{step}`, which it lacks",
+                hint=hint,
+            )
+
+
+def _lacks(phases: Mapping[Phase, PhaseFolder], phase: Phase, step: str) -> str | None:
+    """A hint at the nearest script where a folder lacks one; None where it has it."""
+    known = [name for name, _ in phases.get(phase, PhaseFolder()).scripts]
+    if step in known:
+        return None
+    near = get_close_matches(step, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else ""
 
 
 def _tree(folder: Path, origin: Origin) -> Tree | None:

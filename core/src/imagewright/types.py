@@ -78,6 +78,10 @@ _PLACES = {
 }
 
 
+KEPT_BY_READS = (Phase.INSTALL, Phase.POST_INSTALL, Phase.FINALISE)
+"""The phases whose steps :attr:`Step.keep` serves: the image's date, which no time in it exceeds, is known by then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One file, folder or symbolic link of a :class:`Tree`; owned by root in the image.
@@ -220,6 +224,9 @@ class Step:
     """One contribution to a phase. ``id`` is ``NN-name``: two digits, a dash, lower-case letters, digits, dashes.
 
     ``before`` and ``after`` hold ids of steps of the same phase; one that is not there is ignored.
+    ``keep`` says of a script or a command of ``install``, ``post-install`` or ``finalise`` that it need not run again
+    while nothing that it read in the tree has changed, although steps before it have run again. It is told no
+    ``IMAGE_ROOT_UUID``, which changes with them, and makes no mounts.
     """
 
     id: str
@@ -227,6 +234,7 @@ class Step:
     summary: str = ""
     before: frozenset[str] = frozenset()
     after: frozenset[str] = frozenset()
+    keep: Literal["", "while-read-unchanged"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,11 +127,7 @@ class _Judge:
             if self._same_time(was, now) and _same_content(place, was, other, now):
                 return ""
             return f"/{path}, which it {'changed' if decided else 'read'}, has changed"
-        if bool(was.st_size) != bool(now.st_size):
-            return f"/{path} is empty or was"
-        if was.st_size != now.st_size and _parent(path) in self._listed:
-            return f"/{path}, in a folder that it listed, has another size"
-        return ""
+        return f"/{path} is empty or was" if bool(was.st_size) != bool(now.st_size) else ""
 
     def _same_time(self, was: os.stat_result, now: os.stat_result) -> bool:
         return min(was.st_mtime_ns, self._latest) == min(now.st_mtime_ns, self._latest)

@@ -208,6 +208,9 @@ class _Inputs:
         inputs |= {f"variable {name}": self._text(environment[name]) for name in names}
         if isinstance(step.action, Script | Command):
             inputs[BESIDE] = self._merged(flavour)
+        if step.keep:
+            # what it is told and may do depends on it
+            inputs["keep"] = self._text(step.keep)
         return inputs
 
     def _parameters(self, flavour: ChosenFlavour) -> dict[str, str]:

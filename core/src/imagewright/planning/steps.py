@@ -12,11 +12,13 @@ from imagewright.asking import Panel
 from imagewright.discovery import Loaded
 from imagewright.errors import ContractError, PlanError, UsageError
 from imagewright.flavour import OPERATING_SYSTEM
+from imagewright.flavourtoml import KEEP
 from imagewright.metadata import broken
 from imagewright.planning.fingerprints import fingerprint_of
 from imagewright.planning.ordering import Given
 from imagewright.scripts import STEP_ID
 from imagewright.types import (
+    KEPT_BY_READS,
     Action,
     BuildContext,
     Call,
@@ -164,6 +166,15 @@ def _checked(step: Step, phase: Phase, loaded: Loaded) -> Step:
     for edges in (step.before, step.after):
         if not _are_strings(edges):
             raise fail("bad-edges", "has edges that are no set of ids")
+    if step.keep and (
+        str(step.keep) != KEEP or phase not in KEPT_BY_READS or not isinstance(step.action, Script | Command)
+    ):
+        raise fail(
+            "bad-keep",
+            f"cannot be kept `{step.keep}`",
+            cause=f"it is for scripts and commands of {', '.join(KEPT_BY_READS[:-1])} and {KEPT_BY_READS[-1]}",
+            hint=f'keep="{KEEP}"',
+        )
     return replace(
         step,
         action=_checked_action(step.action, fail),

@@ -22,6 +22,7 @@ Judge = Callable[..., str]
 KEPT = {
     "nothing": ("", ""),
     "the content of what it did not open": ("echo 1 >/etc/unread", "echo 2 >/etc/unread"),
+    "a size in a folder that it listed": ("echo 1 >/srv/s", "echo 22 >/srv/s"),
     "its size": ("", "echo longer than it was >/etc/unread"),
     "what it did not open, in place of another file": ("", "echo x >/etc/n; mv /etc/n /etc/unread"),
     "the time of what it did not open": ("", "touch -d 1999-01-01 /etc/unread"),
@@ -47,11 +48,6 @@ RUNS = {
     "a file that becomes empty": ("", ": >/etc/unread", "/etc/unread is empty or was"),
     "a file that was empty": (": >/etc/unread", "echo x >/etc/unread", "/etc/unread is empty or was"),
     "a second name": ("", "ln /etc/unread /etc/too", "/etc/too was not there"),
-    "another size in a folder that it listed": (
-        "echo 1 >/srv/s",
-        "echo 22 >/srv/s",
-        "/srv/s, in a folder that it listed",
-    ),
     "the old time of a folder that it listed": ("", "touch -d 1999-01-01 /srv", "/srv had another time"),
     "the old time of a folder that it changed": ("", "touch -d 1999-01-01 /srv/box", "/srv/box had another time"),
     "what it wrote itself": (

@@ -51,7 +51,8 @@ def variables(building: Building, step: PlannedStep) -> dict[str, str]:
     }
     if step.phase in LATE:
         result |= late_environment(building.prepared.context)
-        result["IMAGE_ROOT_UUID"] = building.prepared.plan.root_uuid
+        if not step.step.keep:
+            result["IMAGE_ROOT_UUID"] = building.prepared.plan.root_uuid
     if step.phase is Phase.BLOCK_DEVICE_SIZE:
         result["IMAGE_SIZE"] = str(given_gib(building.request.image_size))
     if building.kernel:

@@ -26,6 +26,9 @@ OUTSIDE = (Phase.ROOT, Phase.CLEANUP)
 PACKAGES = "/run/imagewright/packages"
 """Where a Python step finds package archives, read only."""
 
+RECORD = "opened.json"
+"""The file of the work folder that says what the last step with :attr:`imagewright.types.Step.keep` opened."""
+
 SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 
 
@@ -72,6 +75,7 @@ def run_in_tree(building: Building, planned: PlannedStep, layer: str) -> None:
             inside=inside,
             binds=binds,
             network=network,
+            record=RECORD if planned.step.keep else "",
         )
         status = building.sandbox.run(job, building.output)
         building.sandbox.remove(hooks)

@@ -16,6 +16,7 @@ from imagewright.building.tree.keeping import ASKED_AGAIN_AFTER, told_age
 from imagewright.building.tree.layerkeys import LayerKeys, mapping_name
 from imagewright.documents import parse_json
 from imagewright.errors import HostError
+from imagewright.layers.reads import answering
 from imagewright.layers.store import Answer, Store, salt_of, write_whole
 from imagewright.plan import Plan, PlannedStep, digest_of
 from imagewright.planning.coresteps import RESOLVE
@@ -69,6 +70,8 @@ class Forecast:
         self._fixed = epoch is not None
         self._epoch = EARLIEST if epoch is None else epoch
         self._below = ""
+        self._kernel = ""
+        self._finds = True  # not from the step of ``--from`` on
         self.oldest = 0.0
         """Seconds since the oldest answer that was taken was given."""
         self._decided_by = ""  # the step whose finding must be waited for
@@ -90,9 +93,13 @@ class Forecast:
     def _tree_step(self, planned: PlannedStep) -> Prospect:
         if self._request.no_cache:
             return Prospect(status="run", why="--no-cache")
-        if self._runs:
-            return Prospect(status="run", why=self._changes(planned) or f"{self._runs} runs before it")
         if self._request.start_from in (planned.phase.value, planned.name):
+            self._finds = False
+        if self._runs:
+            if self._finds and self._has_record(planned):
+                return Prospect(status="depends", on=self._runs, why=_KEPT)
+            return Prospect(status="run", why=self._changes(planned) or f"{self._runs} runs before it")
+        if not self._finds:
             return self._run(planned, "--from")
         if self._decided_by:
             return Prospect(status="depends", on=self._decided_by, why=self._changes(planned))
@@ -109,13 +116,24 @@ class Forecast:
             return Prospect(status="depends", on=self._decided_by)
         found = self._store.peek(key, self._below) if self._store else None
         if found is None:
+            if self._has_record(planned):
+                self._runs = planned.name
+                return Prospect(status="depends", on="what it read", why=_KEPT)
             known = planned.name in self._before
             nothing = "its layer is not kept any more" if known else "it was not built before"
             return self._run(planned, self._changes(planned) or nothing)
         self._below = found.identity
+        self._kernel = found.kernel
         self._facts |= found.facts
         self._epoch = self._epoch if self._fixed else found.epoch
         return Prospect(status="cached")
+
+    def _has_record(self, planned: PlannedStep) -> bool:
+        """Whether a layer is kept that serves again if nothing that its step read turns out to have changed."""
+        if not planned.step.keep or self._store is None:
+            return False
+        question = self._keys.apart(planned, self._facts, self._epoch, self._kernel)
+        return question is not None and any(answering(self._store.folder, question))
 
     def _run(self, planned: PlannedStep, why: str) -> Prospect:
         self._runs = planned.name
@@ -155,6 +173,9 @@ class Forecast:
         dated = answer.facts.get(DATED, "")
         if dated.isdecimal() and not self._fixed:
             self._epoch = int(dated)
+
+
+_KEPT = "it is kept while nothing that it read has changed"
 
 
 def _asks(planned: PlannedStep) -> bool:

@@ -58,7 +58,12 @@ MODULES = ("lib/modules", "usr/lib/modules")
 DEEPEST = 400
 """Layers of a tree that are kept one by one, below what the kernel can stack with the sandbox's own."""
 
-_PRELOAD = ("imagewright.building.steps.inside", "imagewright.building.steps.calling", "imagewright.layers.content")
+_PRELOAD = (
+    "imagewright.building.steps.inside",
+    "imagewright.building.steps.calling",
+    "imagewright.layers.content",
+    "imagewright.layers.stacks",
+)
 
 
 def work_parent(request: Request) -> Path:

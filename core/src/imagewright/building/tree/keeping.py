@@ -7,14 +7,17 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from imagewright.building.packages.transaction import DATED
 from imagewright.building.state import Building
 from imagewright.building.tree.layerkeys import LayerKeys
+from imagewright.building.tree.reusing import Reusing
 from imagewright.events import Monitor, Notice
 from imagewright.layers.pruning import MOST, OLDEST, doomed, forget_answers, kept_layers, take_away
+from imagewright.layers.reads import NAME as READS
 from imagewright.layers.record import LayerRecord
 from imagewright.layers.store import TREE, Answer, Store, boot, salt_of
 from imagewright.plan import PlannedStep
@@ -32,7 +35,9 @@ class Keeping:
         self._store = store
         salt = salt_of(building.request.cache_dir / "layers") if store else b""
         self._keys = LayerKeys(building.prepared, salt)
+        self._reusing = Reusing(building, store) if store else None
         self._below = ""  # the identity of the topmost layer
+        self._stack: list[tuple[str, str]] | None = []  # key and identity of each layer; None if one is not kept
         self._finds = True
         self._oldest = 0.0
         self._added = False
@@ -82,7 +87,7 @@ class Keeping:
             self._run(planned, name, run, None)
             return False
         with self._store.making(key, self._wait):
-            if self._take(key):
+            if self._take(key) or self._take_over(planned, name, key):
                 return True
             self._run(planned, name, run, lambda: key)
         return False
@@ -158,16 +163,62 @@ class Keeping:
         found = self._store.find(key, self._below, self._sound) if self._store and self._finds else None
         if found is None or any(found.facts.get(fact, value) != value for fact, value in answered.items()):
             return False
+        self._building.layers.append(kept(key))
+        self._stand_on(found)
+        return True
+
+    def _stand_on(self, found: LayerRecord) -> None:
+        """Know what a layer says that was found, now that it is the topmost one."""
         building = self._building
-        building.layers.append(kept(key))
         self._below = found.identity
+        if self._stack is not None:
+            self._stack.append((found.key, found.identity))
         for fact, value in found.facts.items():
             if building.facts.get(fact) != value:
                 building.fact(fact, value)
         building.kernel = found.kernel
         if not building.epoch_fixed:
             building.epoch = found.epoch
+
+    def _take_over(self, planned: PlannedStep, name: str, key: str) -> bool:
+        """Put what the step left on other layers on the stack, under this key, if nothing that it read has changed."""
+        store, question = self._store, self._apart(planned)
+        if not self._finds or store is None or not store.keeps or question is None or self._stack is None:
+            return False
+        found = self._reusing.take(question, self._stack, name) if self._reusing else None
+        if found is None:
+            return False
+        made, reads = found
+        made = replace(
+            made,
+            key=key,
+            identity=secrets.token_hex(16),
+            parent=self._below,
+            made=time.time(),
+            boot=boot(),
+            distribution=_distribution(planned),
+        )
+        self._building.layers.append(f"{name}/{TREE}")
+        with suppress(OSError):
+            reads.write(self._building.folder / "layers" / name / READS)
+        self._keep(made, name)
+        self._stand_on(made)
         return True
+
+    def _apart(self, planned: PlannedStep) -> str | None:
+        building = self._building
+        if not planned.step.keep:
+            return None
+        return self._keys.apart(planned, building.facts, building.epoch, building.kernel)
+
+    def _keep(self, made: LayerRecord, name: str) -> None:
+        """Move the topmost layer from the work folder to its place, if layers are kept."""
+        layer = self._building.folder / "layers" / name
+        self._added = True
+        if self._store and self._store.keep(layer, made, layer.with_name(f"stale-{made.identity}")):
+            self._building.layers[-1] = kept(made.key)
+        else:
+            self._stack = None
 
     def _sound(self, found: LayerRecord) -> bool:
         if self._look("light", f"{KEPT}/{found.key}/{TREE}") == found.light:
@@ -187,6 +238,7 @@ class Keeping:
     ) -> None:
         building = self._building
         before, count = dict(building.facts), len(building.layers)
+        question = self._apart(planned)
         run()
         if len(building.layers) == count:
             return
@@ -199,9 +251,9 @@ class Keeping:
                 return
             building.layers.append(fresh)
         self._below = secrets.token_hex(16)
+        below, self._stack = self._stack, None
         if known is None or self._store is None or not self._store.keeps:
             return
-        layer = building.folder / "layers" / name
         described = self._look("described", f"{WORK}/layers/{name}/{TREE}")
         if not isinstance(described, dict):
             return
@@ -211,7 +263,7 @@ class Keeping:
             parent=parent,
             step=planned.name,
             flavour=planned.origin.flavour,
-            distribution=f"{planned.origin.distribution} {planned.origin.version}".strip(),
+            distribution=_distribution(planned),
             facts={fact: value for fact, value in building.facts.items() if before.get(fact) != value},
             epoch=building.epoch,
             kernel=building.kernel,
@@ -219,9 +271,10 @@ class Keeping:
             boot=boot(),
             **described,
         )
-        self._added = True
-        if self._store.keep(layer, made, layer.with_name(f"stale-{self._below}")):
-            building.layers[-1] = kept(known)
+        if question is not None and below is not None and self._reusing is not None:
+            self._reusing.write(question, below, building.folder / "layers" / name)
+        self._stack = None if below is None else [*below, (known, self._below)]
+        self._keep(made, name)
 
     def _look(self, function: str, path: str) -> object:
         job = PythonJob(function=f"imagewright.layers.content:{function}", arguments={"path": path})
@@ -259,6 +312,10 @@ def told_age(seconds: float) -> str:
     if minutes < 2:
         return "a minute"
     return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+
+
+def _distribution(planned: PlannedStep) -> str:
+    return f"{planned.origin.distribution} {planned.origin.version}".strip()
 
 
 def _device(path: Path) -> int:

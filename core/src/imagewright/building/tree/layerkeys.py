@@ -65,6 +65,23 @@ class LayerKeys:
         Besides the facts it covers the date of the build so far, what the package manager lays for the build, and the
         code of the core that runs steps.
         """
+        known = self._known(planned, facts)
+        if known is None:
+            return None
+        return digest_of("layer", FORMAT, self._code, self._tools, planned.key, known, epoch)
+
+    def apart(self, planned: PlannedStep, facts: Mapping[str, str], epoch: int, kernel: str) -> str | None:
+        """The digest of all that the layer depends on besides the tree below it, for steps that are kept by reads.
+
+        None as long as a fact is not known. ``kernel`` is the one of the tree below, which steps are told.
+        """
+        known = self._known(planned, facts)
+        if known is None:
+            return None
+        own = (planned.phase.value, planned.step.id, planned.inputs, kernel)
+        return digest_of("apart", FORMAT, self._code, self._tools, own, known, epoch)
+
+    def _known(self, planned: PlannedStep, facts: Mapping[str, str]) -> dict[str, str] | None:
         known: dict[str, str] = {}
         for name in planned.facts:
             if name == SECRETS:
@@ -73,7 +90,7 @@ class LayerKeys:
                 known[name] = facts[name]
             else:
                 return None
-        return digest_of("layer", FORMAT, self._code, self._tools, planned.key, known, epoch)
+        return known
 
     def question(self, planned: PlannedStep, before: str) -> str:
         """The name under which the answer to a step's question is kept; ``before`` identifies the layer below."""
