@@ -270,6 +270,25 @@ def test_the_tree_is_the_one_that_dpkg_unpacks_from_the_archives(image: Image, t
         assert told_apart(image.tree, plain) == []
 
 
+def test_the_initramfs_is_kept_where_nothing_that_it_is_made_of_has_changed(image: Image, tmp_path: Path) -> None:
+    with ImageKit.open(tmp_path / "kit", shared=image.cache.parent) as kit:
+        kit.flavour("greeting", {"install.d/99-greeting": "#!/bin/sh\nset -eu\necho Welcome >/etc/motd\n"})
+        log = tmp_path / "demo.log"
+        kit.command(
+            "disk-image-create", "-o", "demo", "-t", "tar", *image.options, "greeting", "--flavour-path", kit.flavours,
+            "--log-file", log, **{**image.environment, "IMAGEWRIGHT_WORK_DIR": str(kit.work)},
+        )  # fmt: skip
+        greeting = TarView(kit.output / "demo.tar")
+        assert "kept: nothing that it read has changed" in log.read_text()
+        assert greeting.read("etc/motd") == "Welcome\n"
+        initrd = f"boot/initrd.img-{image.manifest['kernel']}"
+        assert greeting.read_bytes(initrd) == image.tree.read_bytes(initrd)
+        # the filesystem is this image's own all the same
+        (root,) = UUID.findall(greeting.read("etc/fstab"))
+        assert root in greeting.read("boot/grub/grub.cfg")
+        assert root not in image.tree.read("etc/fstab")
+
+
 def test_another_image_starts_from_this_one(image: Image, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """`ubuntu` and `cloud-image` read a partitioned qcow2 without root and go on from it with the tree's own apt."""
     cache = request.config.cache.mkdir("imagewright") / "cache"
