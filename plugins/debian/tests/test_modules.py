@@ -102,11 +102,11 @@ def test_the_plain_form_of_a_kernel_is_the_same_package_and_holds_its_modules_un
 
 def test_depmod_reads_the_modules_of_the_plain_form_and_its_index_comes_into_the_tree(plain, indexed, tmp_path):
     folder = write_modules(tmp_path / "tree")
-    before = (folder / "modules.order").stat()
+    os.utime(folder / "modules.order", (1, 1))
     assert indexed() == UNPACKED
     assert (folder / "modules.dep").read_text() == "index\n"
     # what the package brought is not written again
-    assert (folder / "modules.order").stat() == before
+    assert (folder / "modules.order").stat().st_mtime == 1
 
 
 def changed(folder: Path) -> None:
