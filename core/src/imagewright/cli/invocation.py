@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from imagewright.cli.resolve import Values
 from imagewright.cli.screen import Screen
-from imagewright.records import record
 
 
-@record
-class Invocation:
+class Invocation(NamedTuple):
     """One call of a command: its options, its arguments, and the caller's environment."""
 
     program: str

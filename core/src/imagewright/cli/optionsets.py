@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from imagewright.cli import kinds, ramdisk_settings
 from imagewright.cli.settings import SETTINGS, Setting
-from imagewright.records import changed
 
 
 def chosen(*names: str) -> tuple[Setting, ...]:
@@ -72,8 +71,7 @@ NEW_FLAVOUR = (*chosen("script", "python", "pack", "directory"), *DISPLAY)
 """The options of ``imagewright flavours new``."""
 
 GET_KERNEL = (
-    changed(
-        SETTINGS["output"],
+    SETTINGS["output"]._replace(
         help="Prefix of the files: PREFIX.kernel and PREFIX.ramdisk.",
         metavar="PREFIX",
         # IMAGE_NAME names what is built, which need not be what is read.
@@ -83,7 +81,7 @@ GET_KERNEL = (
         group="Kernel",
     ),
     *chosen("list", "kernel", "pxe", "json"),
-    changed(SETTINGS["trace"], help="Say on standard error what is found in the image."),
+    SETTINGS["trace"]._replace(help="Say on standard error what is found in the image."),
     *chosen("debug"),
 )
 """The options of ``disk-image-get-kernel``."""
@@ -117,15 +115,14 @@ CACHE_PRUNE = (*chosen("max-size", "max-age"), *CACHE_LIST)
 """The options of ``imagewright cache prune``."""
 
 RAMDISK_IMAGE = (
-    changed(
-        SETTINGS["output"],
+    SETTINGS["output"]._replace(
         help="Name of the ramdisk; its kernel lies beside it: deploy.ramdisk has deploy.kernel, x has x.kernel.",
         default=kinds.path("ramdisk"),
         group="Ramdisk",
     ),
     *chosen(*(setting.name for setting in ramdisk_settings.OPTIONS)),
     *(
-        changed(setting, default="", shown="that of this machine") if setting.name == "operating-system" else setting
+        setting._replace(default="", shown="that of this machine") if setting.name == "operating-system" else setting
         for setting in BUILD
         if setting.name not in ("kernel-args", "for-publishing", "skip-base", "skip", "image-mirror")
     ),

@@ -7,17 +7,15 @@ a completion, is left to typer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from imagewright.cli.kinds import Kind
 from imagewright.cli.programs import PROGRAMS, Program
 from imagewright.cli.screen import Screen
 from imagewright.cli.setting import Setting
-from imagewright.records import record
 
 
-@record
-class Words:
+class Words(NamedTuple):
     """What a command line says: ``flags`` by the name of the option, ``arguments`` by theirs."""
 
     flags: dict[str, Any]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from imagewright.cli.optionsets import DISK_IMAGE, GET_KERNEL, RAMDISK_IMAGE
 from imagewright.cli.setting import Setting
-from imagewright.records import record
 
 
-@record
-class Program:
+class Program(NamedTuple):
     """A program without sub-commands, which takes options and one argument, or ``several``.
 
     ``body`` is ``module:function``, imported when it runs; it takes one

@@ -6,19 +6,17 @@ import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from imagewright.cli.kinds import Kind
 from imagewright.cli.settings import SETTINGS, Setting
 from imagewright.documents import parse_toml
 from imagewright.errors import UsageError
-from imagewright.records import record
 
 FILE_NAME = "imagewright.toml"
 
 
-@record
-class Resolved:
+class Resolved(NamedTuple):
     """The value of an option with its source, such as ``--arch``, ``ARCH``, a file's path or ``default``."""
 
     setting: Setting
@@ -26,8 +24,7 @@ class Resolved:
     source: str
 
 
-@record
-class SettingsFile:
+class SettingsFile(NamedTuple):
     """A settings file as it was read, or one table of an images file; ``name`` says which then."""
 
     path: Path

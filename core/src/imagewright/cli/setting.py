@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from keyword import iskeyword
-from typing import Any
+from typing import Any, NamedTuple
 
 from imagewright.cli import kinds
 from imagewright.cli.kinds import Convert, Kind
-from imagewright.records import record
 
 
-@record
-class Setting:
+class Setting(NamedTuple):
     """An option, once. ``name`` is its long flag without dashes and its key in a settings file.
 
     ``ancestor`` is the variable that the ancestor read, honoured behind ``IMAGEWRIGHT_NAME``.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from imagewright.errors import HostError, UsageError
-from imagewright.records import record
 
 
-@record
-class Output:
+class Output(NamedTuple):
     """A file to write, with its bytes in pieces."""
 
     path: Path

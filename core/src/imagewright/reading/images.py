@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from imagewright.reading import qcow2, tables
 from imagewright.reading.blocks import Blocks, FileBlocks, Window
 from imagewright.reading.errors import Damaged, ImageUnreadable, Unsupported, damaged
 from imagewright.reading.trees import Tree
-from imagewright.records import record
 
 _BACKING_FILES = 64
 
@@ -39,8 +39,7 @@ _VOLUMES: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
-@record
-class Volume:
+class Volume(NamedTuple):
     """A partition, or the whole image (``partition`` is None), with its trees.
 
     Without trees, ``problem`` says why: a sentence without a final period; empty if there is nothing at all.
@@ -57,8 +56,7 @@ class Volume:
         return f"partition {self.partition.number}" if self.partition else "the image"
 
 
-@record
-class Image:
+class Image(NamedTuple):
     """An open image. ``files`` are all files that it consists of; ``size`` is that of the disk in it, in bytes.
 
     ``blocks`` are the bytes of that disk; of an archive they are those of the file.

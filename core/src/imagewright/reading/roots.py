@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from imagewright.reading.errors import Damaged
 from imagewright.reading.images import Image, Volume
 from imagewright.reading.systems import mounted, names_volume, same_subvolume
 from imagewright.reading.trees import Tree
-from imagewright.records import record
 
 _SIGNS = ("/etc/os-release", "/usr/lib/os-release", "/etc/fstab", "/etc/passwd")
 _OWN = ("/boot", "/home", "/opt", "/srv", "/usr", "/var", "/var/log", "/boot/efi")
 """Folders that images keep on filesystems of their own, an inner one behind the one that holds it."""
 
 
-@record
-class Root:
+class Root(NamedTuple):
     """The root tree, and the trees mounted in it by folder (``/boot``). ``unread`` says what could not be read."""
 
     tree: Tree

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from imagewright.reading.errors import Damaged, ImageUnreadable, damaged
 from imagewright.reading.images import Image, Volume
 from imagewright.reading.trees import Kind, Node, Tree
 from imagewright.reading.versions import order
-from imagewright.records import record
 
 _KERNEL = ("vmlinuz", "vmlinux", "kernel", "bzImage")
 _NO_KERNEL = (".sig", ".hmac", ".sym", ".dpkg-tmp", ".dpkg-new", ".dpkg-bak", ".gz.sig", ".img", ".xz", ".efi")
@@ -20,8 +20,7 @@ _MODULES = ("/usr/lib/modules", "/lib/modules")
 _BOOT_LOADER_PARTITION = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 
 
-@record
-class Found:
+class Found(NamedTuple):
     """A file in the image: its path in its tree."""
 
     tree: Tree
@@ -38,8 +37,7 @@ class Found:
         return self.tree.chunks(self.node)
 
 
-@record
-class Kernel:
+class Kernel(NamedTuple):
     """A kernel with the ramdisk made for it, if there is one."""
 
     version: str
@@ -47,8 +45,7 @@ class Kernel:
     ramdisk: Found | None
 
 
-@record
-class System:
+class System(NamedTuple):
     """An operating system. ``kernels`` is never empty, the newest comes first.
 
     ``root`` is None where only a boot partition can be read. ``boot`` holds the folders with boot loader files, as

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import NamedTuple
 
 from imagewright.reading.blocks import Blocks
 from imagewright.reading.errors import Damaged
 from imagewright.reading.identifiers import guid_of
-from imagewright.records import record
 
 _EXTENDED = (0x05, 0x0F, 0x85)
 _PROTECTIVE = 0xEE
 _SECTORS = (512, 4096)
 
 
-@record
-class Partition:
+class Partition(NamedTuple):
     """A partition: ``number`` as the kernel counts, ``offset`` and ``size`` in bytes.
 
     ``type`` is a GUID (GPT) or two hexadecimal digits (MBR); ``uuid`` is what PARTUUID= names.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from imagewright.reading.blocks import CHUNK, Blocks
 from imagewright.reading.errors import Damaged, Unsupported
-from imagewright.records import record
 
 LARGEST_FOLDER = 2**25
 """Bytes that a folder may have."""
@@ -33,8 +32,7 @@ class Kind(StrEnum):
         return cls(_FORMATS.get(mode & 0o170000, "other"))
 
 
-@record
-class Node:
+class Node(NamedTuple):
     """A file, folder or link. ``size`` in bytes; ``detail`` is the filesystem's own."""
 
     kind: Kind
@@ -43,8 +41,7 @@ class Node:
     detail: Any = None
 
 
-@record
-class Status:
+class Status(NamedTuple):
     """What an inode says beside its content: as in stat(2). ``time`` is that of the last change, in nanoseconds."""
 
     mode: int

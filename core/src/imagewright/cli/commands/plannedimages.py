@@ -18,7 +18,6 @@ from imagewright.cli.screen import Screen
 from imagewright.errors import ImagewrightError, UsageError
 from imagewright.events import Monitor
 from imagewright.planning import Prepared
-from imagewright.records import changed
 from imagewright.request import Request
 
 
@@ -93,7 +92,7 @@ def _with_flags(values: Values, run: Values) -> list[Resolved]:
     given = {item.setting.name: item for item in run.resolved if item.source == item.setting.flag}
     for item in values.resolved:
         if item.setting.name in ALONE:
-            given[item.setting.name] = changed(item, value=item.setting.default, source="default")
+            given[item.setting.name] = item._replace(value=item.setting.default, source="default")
     return [given.get(item.setting.name, item) for item in values.resolved]
 
 
