@@ -197,12 +197,8 @@ def _summary(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _section(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {document['name']}.py"
     yield ""
-    facts = {
-        key: value
-        for key, value in document.items()
-        if key not in ("name", "date", "machine", "rows", "tables") and value
-    }
-    said = [f"{name} {value}" for name, value in facts.items() if isinstance(value, str | int | float)]
+    facts = {name: value for name, value in document.items() if isinstance(value, str | int | float) and value}
+    said = [f"{name} {value}" for name, value in facts.items() if name not in ("name", "date")]
     versions = ", ".join(f"{name} {version}" for name, version in document["machine"].items())
     yield f"{document['date']}; {'; '.join([*said, versions])}."
     yield ""
@@ -210,7 +206,8 @@ def _section(document: Mapping[str, Any]) -> Iterator[str]:
         yield from _costs(document["rows"])
     for table in document.get("tables", ()):
         yield from _table(table["columns"], table["lines"])
-    notes = dict.fromkeys(row["note"] for row in document["rows"] if row["note"])
+    told = [row["note"] for row in document["rows"]] + document.get("notes", [])
+    notes = dict.fromkeys(filter(None, told))
     for note in notes:
         yield f"- {note}"
     if notes:
