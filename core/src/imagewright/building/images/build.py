@@ -66,21 +66,17 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
     request = asking(request, prepared)
     check_host(request, prepared, work_parent(request))
     if paths := again(request, prepared, monitor, log=log):
-        result = _as_before(paths, begun)
-        monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
-        return result
-    with opened(request, prepared, monitor, log=log, preload=PRELOAD) as building:
-        result = _build(building, begun)
+        manifest = next(path for path in paths if path.name.endswith(".manifest.json"))
+        document = json.loads(manifest.read_text())
+    else:
+        with opened(request, prepared, monitor, log=log, preload=PRELOAD) as building:
+            paths, document = _build(building)
+    result = BuildResult(paths=paths, manifest=document, seconds=time.monotonic() - begun)
     monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
     return result
 
 
-def _as_before(paths: tuple[Path, ...], begun: float) -> BuildResult:
-    manifest = next(path for path in paths if path.name.endswith(".manifest.json"))
-    return BuildResult(paths=paths, manifest=json.loads(manifest.read_text()), seconds=time.monotonic() - begun)
-
-
-def _build(building: Building, begun: float) -> BuildResult:
+def _build(building: Building) -> tuple[tuple[Path, ...], Mapping[str, Any]]:
     plan = building.prepared.plan
     counts = phase_counts(building.prepared)
     counts += [(Phase.BLOCK_DEVICE.value, len(scripts))] if (scripts := _disk_scripts(building)) else []
@@ -102,11 +98,11 @@ def _build(building: Building, begun: float) -> BuildResult:
     listed = transaction.installed(building, plan.steps[0])
     finish_lock(building, listed)
     disk, size = _lay_disk(building, bounds)
-    result = _write_artefacts(building, version=version, size=size, found=found, disk=disk, listed=listed, begun=begun)
+    paths, manifest = _write_artefacts(building, version=version, size=size, found=found, disk=disk, listed=listed)
     # what was warned of is to be warned of again
     if key and not opened_up and not writes_lock(building.request, building.prepared):
-        keep_image(building.request.cache_dir, key, result.paths, result.manifest)
-    return result
+        keep_image(building.request.cache_dir, key, paths, manifest)
+    return paths, manifest
 
 
 def _name(building: Building) -> tuple[str, list[str]]:
@@ -225,8 +221,7 @@ def _write_artefacts(
     found: Mapping[str, Any],
     disk: dict[str, Any],
     listed: Any,
-    begun: float,
-) -> BuildResult:
+) -> tuple[tuple[Path, ...], Mapping[str, Any]]:
     output = building.request.output
     image = BuiltImage(
         name=building.prepared.context.image_name,
@@ -248,8 +243,4 @@ def _write_artefacts(
     stale = stale_beside(files, output, output.name)
     publish(moves, 0o666 & ~building.umask, building.request.cache_dir)
     remove(stale)
-    return BuildResult(
-        paths=tuple(output.with_name(path.name) for path in files),
-        manifest=document,
-        seconds=time.monotonic() - begun,
-    )
+    return tuple(output.with_name(path.name) for path in files), document
