@@ -214,6 +214,8 @@ class Nursery:
                 if descriptor >= 0:
                     os.close(descriptor)
             become(order)
+        # the kernel gives numbers again, also that of an orphan which was buried long ago
+        self._ended.pop(pid, None)
         if ours >= 0:
             os.close(theirs)
             self._terminals[pid] = ours
