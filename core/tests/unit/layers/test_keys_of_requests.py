@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from imagewright.building.steps.hostside import _described
+from imagewright.building.tree.growing import TREE_PHASES
 from imagewright.building.tree.layerkeys import LayerKeys
 from imagewright.plan import Plan, PlannedStep, digest_of
 from imagewright.planning import Prepared
@@ -20,19 +21,9 @@ from imagewright.planning import prepare as planned
 from imagewright.planning.keys import EXTRA_DATA, PACKAGE_VERSIONS
 from imagewright.request import Request
 from imagewright.testing.kit import ImageKit, own_import_path
-from imagewright.types import GIB, Phase
+from imagewright.types import GIB
 
 SH = "#!/bin/sh\n"
-
-TREE_PHASES = (
-    Phase.ROOT,
-    Phase.PRE_INSTALL,
-    Phase.PACKAGES,
-    Phase.INSTALL,
-    Phase.POST_INSTALL,
-    Phase.FINALISE,
-    Phase.CLEANUP,
-)
 
 FLAVOURS = {
     "alpha": {
