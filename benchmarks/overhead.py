@@ -100,7 +100,7 @@ def main() -> int:
                     "≤ 3 %",
                     met=share <= MOST_CPU,
                     value=f"{share:.1%}",
-                    note=f"{engine:.2f} of {cost.cpu:.2f} s",
+                    note=f"{engine:.2f} of {cost.cpu:.2f} s, with what writes the qcow2, for which others have a tool",
                     build=cost,
                 ),
                 row(
