@@ -202,8 +202,7 @@ def _section(document: Mapping[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in document["machine"].items())
     yield f"{document['date']}; {'; '.join([*said, versions])}."
     yield ""
-    if document["rows"]:
-        yield from _costs(document["rows"])
+    yield from _costs(document["rows"])
     for table in document.get("tables", ()):
         yield from _table(table["columns"], table["lines"])
     told = [row["note"] for row in document["rows"]] + document.get("notes", [])
@@ -221,6 +220,8 @@ def _costs(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             numbers = (cost["cpu"], cost["wall"])
             sizes = (cost["memory"] / 2**20, cost["written"] / 2**20)
             lines.append((row["work"], way, *(f"{one:.2f}" for one in numbers), *(f"{one:.0f}" for one in sizes)))
+    if not lines:
+        return
     # what was compared with several stands there once
     yield from _table(("work", "way", "CPU s", "wall s", "memory MiB", "written MiB"), list(dict.fromkeys(lines)))
 
