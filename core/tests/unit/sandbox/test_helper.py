@@ -132,6 +132,8 @@ HARMLESS = (
     *("signals meanwhile", "few descriptors", "little memory", "no room in files", "no processes", "a small stack"),
     "large cores",
 )
+STRUCK = ("an alarm that is set", "signals meanwhile")
+"""Those that may kill sudo at any moment, also when the caller already has the namespace."""
 
 
 def test_whatever_is_not_exactly_allowed_is_refused(attacks: dict[str, Any], reliability: Recorder) -> None:
@@ -149,8 +151,9 @@ def test_what_the_helper_inherits_changes_nothing_of_what_it_gives(
     for name in HARMLESS:
         with reliability.trying("escapes", ATTACKS):
             answer = attacks["attacks"][name]
-            # a limit or a signal may be too much for sudo: then there is nothing
-            assert answer["maps"] == (meant["maps"] if answer["status"] == 0 else None), name
+            # a limit or a signal may be too much for sudo: then there is nothing, or what is meant came before
+            given = [meant["maps"]] if answer["status"] == 0 else [None, meant["maps"]] if name in STRUCK else [None]
+            assert answer["maps"] in given, name
             assert "Traceback" not in answer["said"], name
     assert attacks["attacks"]["every variable"]["status"] == 0
     assert attacks["attacks"]["in a folder of modules"]["status"] == 0
