@@ -76,8 +76,8 @@ def measured(output: Path, flavours: list[str]) -> dict[str, float]:
 
 def inside(output: Path, flavours: list[str]) -> dict[str, float]:
     """Seconds of what runs in the tree: ours, the floor, and the operating system's own tool."""
+    from imagewright.building import preloads
     from imagewright.building.ramdisks.build import build_ramdisk
-    from imagewright.building.ramdisks.shop import PRELOAD
     from imagewright.building.tree.growing import grow, opened
     from imagewright.cli.places import cache_folder
     from imagewright.events import SilentMonitor, StepFinished
@@ -108,7 +108,9 @@ def inside(output: Path, flavours: list[str]) -> dict[str, float]:
     tree = plan_ramdisk(request).tree
     assert tree is not None
     log = output.with_suffix(".log")
-    with opened(tree.request, tree.prepared, SilentMonitor(), log=log, preload=(*PRELOAD, "ramdisk")) as building:
+    with opened(
+        tree.request, tree.prepared, SilentMonitor(), log=log, preload=(*preloads.RAMDISK, "ramdisk")
+    ) as building:
         grow(building)
         stack = building.stack(tools=False)
         job = PythonJob(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from imagewright.building import preloads
 from imagewright.building.host.workfolder import work_folder
 from imagewright.building.images.unchanged import leave_room
 from imagewright.building.packages.store import MOST, store_of
@@ -15,6 +17,7 @@ from imagewright.errors import HostError
 from imagewright.layers import locks
 from imagewright.layers.pruning import KeptLayer, doomed, forget_answers, kept_layers, take_away
 from imagewright.layers.store import TREE
+from imagewright.sandbox import Sandbox
 from imagewright.sandbox.jobs import KEPT, PythonJob
 from imagewright.sandbox.mapping import mapping_of_caller
 
@@ -63,7 +66,8 @@ def verify(cache_dir: Path, tell: Callable[[KeptLayer, bool], None]) -> tuple[Ke
     if not found:
         return ()
     damaged = []
-    with work_folder(cache_dir / "work", preload=("imagewright.layers.content",), kept=folder) as (_folder, sandbox):
+    looking = partial(Sandbox.open, preload=preloads.LAYERS, kept=folder)
+    with work_folder(cache_dir / "work", looking) as (_folder, sandbox):
         for one in found:
             held = locks.share(one.folder)
             if held is None:  # somebody is removing it
@@ -95,7 +99,7 @@ def _remove(
     if not going:
         return (), ()
     # the work folder's end removes what its namespace alone may remove, or the next command does
-    with work_folder(cache_dir / "work", preload=()) as (folder, _sandbox):
+    with work_folder(cache_dir / "work") as (folder, _sandbox):
         aside = folder / "pruned"
         aside.mkdir()
         try:

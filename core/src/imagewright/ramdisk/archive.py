@@ -20,8 +20,8 @@ _LARGEST = 0xFFFFFFFF
 class Member:
     """One file, folder, link or character device. ``path`` is relative and normal.
 
-    The content of a file is ``content``, or that of the file at ``source``. ``mode`` holds the permission bits.
-    ``device`` is (major, minor).
+    The content of a file is ``content``, that of the file at ``source``, or what ``late`` makes when it is asked for.
+    ``mode`` holds the permission bits. ``device`` is (major, minor).
     """
 
     path: str
@@ -29,8 +29,18 @@ class Member:
     mode: int = 0o644
     content: bytes = b""
     source: str = ""
+    late: Callable[[], bytes] | None = None
     target: str = ""
     device: tuple[int, int] = (0, 0)
+
+    def read(self) -> bytes:
+        """What the archive holds for it: a file's content, a link's target. Raises OSError for an unreadable source."""
+        if self.source:
+            with open(self.source, "rb") as stream:
+                return stream.read()
+        if self.late is not None:
+            return self.late()
+        return self.target.encode() if self.kind == "link" else self.content
 
 
 _KINDS = {"file": stat.S_IFREG, "folder": stat.S_IFDIR, "link": stat.S_IFLNK, "device": stat.S_IFCHR}
@@ -50,11 +60,7 @@ def write_archive(members: Iterable[Member], write: Callable[[bytes], object], *
 
     number = 0
     for number, member in enumerate(members, start=1):
-        if member.source:
-            with open(member.source, "rb") as stream:
-                content = stream.read()
-        else:
-            content = member.target.encode() if member.kind == "link" else member.content
+        content = member.read()
         if len(content) > _LARGEST:
             raise ValueError(f"/{member.path} is larger than 4 GiB")
         put(_header(member.path, number, _KINDS[member.kind] | member.mode, moment, len(content), member.device))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 from imagewright.ramdisk.moduleindex import subset
 from imagewright.ramdisk.roots import Root
@@ -115,12 +115,13 @@ class KernelModules:
         self._root = root
         self._folder = folder
         self._needs: dict[str, tuple[str, ...]] = {}
-        self._files: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._text = root.text(f"{folder}/modules.dep")
         for line in self._text.splitlines():
             path, _, needs = line.partition(":")
             self._needs[path] = tuple(needs.split())
-            self._files[module_name(path)] = path
+            self._names[path] = module_name(path)
+        self._files = {name: path for path, name in self._names.items()}
 
     def select(self, wanted: Iterable[tuple[str, str, bool]]) -> Selected:
         """Choose modules by (name, who asks, whether it may be missing), with what they need.
@@ -147,19 +148,27 @@ class KernelModules:
                 askers[asker] = None
                 # depmod gives every module a line; one without is damage, and modprobe would know no more of it
                 waiting += self._needs.get(path, ())
-                waiting += self._soft(module_name(path))
+                waiting += self._soft(self._names.get(path) or module_name(path))
         return Selected(
             files={path: tuple(files[path]) for path in sorted(files)},
             builtin=tuple(builtin),
             missing={name: tuple(askers) for name, askers in missing.items()},
         )
 
-    def indexes(self, files: Collection[str]) -> dict[str, bytes]:
-        """The indexes of depmod for the files that a ramdisk holds, by name."""
+    def indexes(self, files: Collection[str]) -> dict[str, Callable[[], bytes]]:
+        """The indexes of depmod for the files that a ramdisk holds, by name; made when the first is asked for.
+
+        They come after all modules in an archive, and other processors still compress those when they are made.
+        """
         texts = {name: self._root.text(f"{self._folder}/{name}") for name in ("modules.alias", "modules.symbols")}
-        texts = {name: text for name, text in texts.items() if text}
-        texts["modules.dep"] = self._text
-        return subset(texts, files, {path: module_name(path) for path in self._needs})
+        texts = {"modules.dep": self._text, **{name: text for name, text in texts.items() if text}}
+
+        @cache
+        def made() -> dict[str, bytes]:
+            return subset(texts, files, self._names)
+
+        names = [name for text in texts for name in (text, f"{text}.bin")]
+        return {name: partial(lambda name: made()[name], name) for name in names}
 
     def _named(self, name: str) -> tuple[str, ...] | None:
         """The files of a name; none if it is built in, None if there is nothing of the name."""
@@ -208,9 +217,9 @@ class KernelModules:
         """Aliases that are names, and those that are patterns; those of devices have a colon and are nobody's wish."""
         exact: dict[str, list[str]] = {}
         patterns: list[tuple[str, str]] = []
-        for line in self._root.text(f"{self._folder}/modules.alias").splitlines():
-            words = line.split()
-            if ":" not in line and words[:1] == ["alias"] and len(words) > 2:
+        lines = self._root.text(f"{self._folder}/modules.alias").splitlines()
+        for words in (line.split() for line in lines if ":" not in line):
+            if words[:1] == ["alias"] and len(words) > 2:
                 name, real = plain(words[1]), plain(words[2])
                 if any(mark in name for mark in "*?["):
                     # thousands of expressions cost more to compile than all the rest of a ramdisk

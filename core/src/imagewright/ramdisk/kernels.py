@@ -91,8 +91,8 @@ def put_kernel(contents: Contents, source: KernelSource, wanted: Iterable[tuple[
     top = f"usr/lib/modules/{version}"
     for path, asked in selected.files.items():
         _put_file(contents, root, f"{folder}/{path}", f"{top}/{path}", asked)
-    for name, content in modules.indexes(selected.files.keys()).items():
-        contents.put(Member(path=f"{top}/{name}", content=content), origin=root.name)
+    for name, late in modules.indexes(selected.files.keys()).items():
+        contents.put(Member(path=f"{top}/{name}", late=late), origin=root.name)
     for name in WHOLE:
         if (found := root.find(f"{folder}/{name}")) is not None and found.is_file:
             _put_file(contents, root, found.path, f"{top}/{name}", (CORE,))

@@ -125,8 +125,11 @@ def _make(recipe: Recipe) -> dict[str, Any]:
     )
     _put_given(contents, recipe)
     held = contents.finished()
-    size = _write(recipe, held)
-    shutil.copyfile(kernel_root.place(kernel.image.path), recipe.kernel_file)
+    with open(recipe.ramdisk, "wb", buffering=1 << 20) as stream, compressing(recipe.compress, stream.write) as write:
+        size = write_archive((one.member for one in held), write, moment=recipe.moment)
+        # other processors compress the last pieces meanwhile
+        shutil.copyfile(kernel_root.place(kernel.image.path), recipe.kernel_file)
+        slate = _slate(held, Marks.of(recipe.marks))
     return {
         "executables": _listed(held),
         "kernel": kernel.report,
@@ -135,7 +138,7 @@ def _make(recipe: Recipe) -> dict[str, Any]:
         "bytes": size,
         "applets": sorted(busybox.names(applets)),
         "udev": udev.present(contents),
-        "slate": _slate(held, Marks.of(recipe.marks)),
+        "slate": slate,
     }
 
 
@@ -156,15 +159,8 @@ def _slate(held: Sequence[Held], marks: Marks) -> list[dict[str, Any]]:
 
 def _seen(path: str, held: Held) -> Seen:
     member = held.member
-
-    def read() -> bytes:
-        if not member.source:
-            return member.content
-        with open(member.source, "rb") as stream:
-            return stream.read()
-
-    size = os.stat(member.source).st_size if member.source else len(member.content)
-    return Seen(path=path, size=size, link=False, read=read)
+    size = os.stat(member.source).st_size if member.source else len(member.read())
+    return Seen(path=path, size=size, link=False, read=member.read)
 
 
 def _roots(places: Iterable[RootPlace]) -> dict[str, Root]:
@@ -229,11 +225,6 @@ def _put_given(contents: Contents, recipe: Recipe) -> None:
                 member = Member(path=path, mode=mode, source=place)
             giver = recipe.given_by.get(path, CORE)
             contents.put(member, origin=giver, asked=(giver,), over=True)
-
-
-def _write(recipe: Recipe, held: Sequence[Held]) -> int:
-    with open(recipe.ramdisk, "wb", buffering=1 << 20) as stream, compressing(recipe.compress, stream.write) as write:
-        return write_archive((one.member for one in held), write, moment=recipe.moment)
 
 
 def _listed(held: Sequence[Held]) -> list[dict[str, Any]]:

@@ -12,9 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 _MAGIC, _VERSION = 0xB007F457, 0x00020001
 _PREFIX, _VALUES, _CHILDREN = 0x80000000, 0x40000000, 0x20000000
 
-Entry = tuple[bytes, Sequence[tuple[int, bytes]]]
-"""A key with its values, each with its priority: the place of its module among all."""
-
 
 def subset(texts: Mapping[str, str], files: Collection[str], names: Mapping[str, str]) -> dict[str, bytes]:
     """The indexes for the module files in ``files``, by the name of the index.
@@ -33,13 +30,12 @@ def subset(texts: Mapping[str, str], files: Collection[str], names: Mapping[str,
     for index in ("modules.alias", "modules.symbols"):
         if index not in texts:
             continue
-        kept: list[str] = []
+        # of tens of thousands of lines a part is wanted: only that is looked at closely
+        kept = [line for line in texts[index].splitlines() if line[line.rfind(" ") + 1 :] in chosen]
         values: dict[str, list[tuple[int, str]]] = {}
-        for line in texts[index].splitlines():
-            head, _, module = line.rpartition(" ")
-            if module in chosen and head.startswith("alias "):
-                kept.append(line)
-                values.setdefault(normal(head.removeprefix("alias ")), []).append((places[module], module))
+        for line in kept:
+            alias, _, module = line.removeprefix("alias ").rpartition(" ")
+            values.setdefault(normal(alias), []).append((places[module], module))
         written[index] = _text(kept)
         written[f"{index}.bin"] = tree(values)
     return written
@@ -60,55 +56,69 @@ def normal(alias: str) -> str:
 
 def tree(values: Mapping[str, Sequence[tuple[int, str]]]) -> bytes:
     """The ``.bin`` form of an index: every key with its values, the lowest priority first."""
-    entries: list[Entry] = [
-        (key.encode(), sorted((priority, value.encode()) for priority, value in found))
-        for key, found in sorted(values.items(), key=lambda item: item[0].encode())
-    ]
     made = bytearray(struct.pack(">III", _MAGIC, _VERSION, 0))
-    # the root never has a prefix of its own
-    root = _node(made, entries, 0, 0) if entries else 0
-    struct.pack_into(">I", made, 8, root)
+    if not values:
+        return bytes(made)
+    # the nodes that may get children yet, from the root to the key before; the root never has a prefix of its own
+    nodes = [_Node(0)]
+    before = b""
+    for key, name in sorted((name.encode(), name) for name in values):
+        _close(nodes, made, before, _agreed(before, key))
+        if nodes[-1].end < len(key):
+            nodes.append(_Node(len(key)))
+        nodes[-1].own = sorted((priority, value.encode()) for priority, value in values[name])
+        before = key
+    _close(nodes, made, before, 0)
+    struct.pack_into(">I", made, 8, nodes.pop().written(made, b""))
     return bytes(made)
 
 
-def _node(made: bytearray, entries: Sequence[Entry], depth: int, end: int) -> int:
-    """Write the node of sorted keys that agree up to ``end``; its prefix begins at ``depth``. Return where it is."""
-    key, values = entries[0]
-    own = values if len(key) == end else ()
-    offsets: dict[int, int] = {}
-    at = 1 if own else 0
-    while at < len(entries):
-        first, start = entries[at][0][end], at
-        while at < len(entries) and entries[at][0][end] == first:
-            at += 1
-        below = entries[start:at]
-        offsets[first] = _node(made, below, end + 1, _agreed(below, end + 1))
-    place, flags = len(made), 0
-    if end > depth:
-        made += key[depth:end] + b"\0"
-        flags |= _PREFIX
-    if offsets:
-        first, last = min(offsets), max(offsets)
-        places = [offsets.get(number, 0) for number in range(first, last + 1)]
-        made += struct.pack(f">BB{len(places)}I", first, last, *places)
-        flags |= _CHILDREN
-    if own:
-        made += struct.pack(">I", len(own))
-        for priority, value in own:
-            made += struct.pack(">I", priority) + value + b"\0"
-        flags |= _VALUES
-    return place | flags
+class _Node:
+    """A node while keys come in order; ``end`` is the length of what they agree in that go through it."""
+
+    __slots__ = ("children", "end", "own")
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.own: Sequence[tuple[int, bytes]] = ()
+        self.children: list[tuple[int, int]] = []
+
+    def written(self, made: bytearray, prefix: bytes) -> int:
+        """Write the node, whose children are written; where it is, with what it has."""
+        place, flags = len(made), 0
+        if prefix:
+            made += prefix + b"\0"
+            flags |= _PREFIX
+        if self.children:
+            first, last = self.children[0][0], self.children[-1][0]
+            places = [0] * (last - first + 1)
+            for letter, child in self.children:
+                places[letter - first] = child
+            made += struct.pack(f">BB{len(places)}I", first, last, *places)
+            flags |= _CHILDREN
+        if self.own:
+            made += len(self.own).to_bytes(4, "big")
+            for priority, value in self.own:
+                made += priority.to_bytes(4, "big") + value + b"\0"
+            flags |= _VALUES
+        return place | flags
 
 
-def _agreed(entries: Sequence[Entry], at: int) -> int:
-    """How far sorted keys agree, which they do up to ``at``: as far as the first and the last do."""
-    first, last = entries[0][0], entries[-1][0]
-    if len(entries) == 1:
-        return len(first)
-    shorter = min(len(first), len(last))
-    while at < shorter and first[at] == last[at]:
-        at += 1
-    return at
+def _close(nodes: list[_Node], made: bytearray, key: bytes, agreed: int) -> None:
+    """Write the nodes of ``key`` beyond what the next key agrees in; the last one left ends there."""
+    while (last := nodes[-1]).end > agreed:
+        nodes.pop()
+        if nodes[-1].end < agreed:
+            nodes.append(_Node(agreed))
+        above = nodes[-1]
+        above.children.append((key[above.end], last.written(made, key[above.end + 1 : last.end])))
+
+
+def _agreed(one: bytes, other: bytes) -> int:
+    """In how many bytes two keys agree from their beginning."""
+    shorter = min(len(one), len(other))
+    difference = int.from_bytes(one[:shorter], "big") ^ int.from_bytes(other[:shorter], "big")
+    return shorter - (difference.bit_length() + 7) // 8
 
 
 def _text(lines: Sequence[str]) -> bytes:

@@ -104,5 +104,5 @@ def _write_member(member: Member, path: Path) -> None:
         shutil.copyfile(member.source, path)
         path.chmod(member.mode | 0o444)
     else:
-        path.write_bytes(member.content)
+        path.write_bytes(member.read())
         path.chmod(member.mode | 0o444)

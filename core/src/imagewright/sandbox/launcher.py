@@ -72,11 +72,17 @@ class _Orders:
 
 
 def main() -> None:
-    """Serve jobs until the other end of the socket, whose number is the first argument, is gone."""
+    """Serve jobs until the other end of the socket, whose number is the first argument, is gone.
+
+    The other arguments are modules to import while the builder is not ready.
+    """
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     orders = _Orders(socket.socket(fileno=int(sys.argv[1])))
+    for module in sys.argv[2:]:
+        with contextlib.suppress(Exception):  # the builder names it again, and is told what is wrong with it
+            importlib.import_module(module)
     first = orders.next()
     if isinstance(first, str):
         return

@@ -6,27 +6,24 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import stat
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from imagewright.errors import ContractError, HostError, StepFailed
-from imagewright.sandbox import helper, lines, privacy, wire
+from imagewright.sandbox import helper, lines, privacy
 from imagewright.sandbox.answers import DOCTOR, no_view, value_of
 from imagewright.sandbox.jobs import WORK, Job, PythonJob
 from imagewright.sandbox.limits import Limits
 from imagewright.sandbox.link import Link, LinkFailed, Network, obstacle
 from imagewright.sandbox.mapping import Mapping, mapping_of_caller, write_mapping
 from imagewright.sandbox.resolver import local_servers, resolver_text
-from imagewright.sandbox.starting import start_launcher
+from imagewright.sandbox.starting import Launcher
 from imagewright.sandbox.terminal import Line, Terminal
 
 _NO_MEMORY = ("MemoryError", "Cannot allocate memory", "cannot allocate memory", "failed to map segment")
@@ -45,18 +42,14 @@ class Sandbox:
     def __init__(
         self,
         work: Path,
-        process: subprocess.Popen[bytes],
-        channel: socket.socket,
-        complaints: IO[bytes],
+        launcher: Launcher,
         mapping: Mapping,
         kept: Path | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._work = work
         self._kept = kept
-        self._process = process
-        self._channel = channel
-        self._complaints = complaints
+        self._launcher = launcher
         self._mapping = mapping
         self._limits = limits or Limits()
         self._link: Link | None = None
@@ -71,9 +64,11 @@ class Sandbox:
         kept: Path | None = None,
         limits: Limits | None = None,
         network: Network | None = None,
+        launcher: Launcher | None = None,
     ) -> Self:
         """Start a launcher for the work folder; modules of ``preload`` are imported as the caller.
 
+        ``launcher`` is one that was started ahead; it ends with the sandbox.
         ``kept`` is a folder of layers that outlive the build, which jobs may read and nobody else but the caller.
         ``limits`` are those of each job but one at a terminal, which has no limit of time and output. With ``network``
         jobs have a network apart from the host's, where the host has what it takes; ``shared`` says why it fails then.
@@ -82,13 +77,13 @@ class Sandbox:
         ContractError if a module does not load.
         """
         if network is None:
-            return cls._open(work, preload, kept, limits, None)
+            return cls._open(work, preload, kept, limits, None, launcher)
         shared, reason = "", obstacle()
         if not reason:
             try:
-                return cls._open(work, preload, kept, limits, network)
+                return cls._open(work, preload, kept, limits, network, launcher)
             except LinkFailed as error:
-                shared = reason = str(error)
+                shared, launcher = (reason := str(error)), None
         if network.must:
             raise HostError(
                 "no-own-network",
@@ -96,7 +91,7 @@ class Sandbox:
                 hint="sudo apt-get install passt; imagewright doctor says what else is in the way",
                 option="network",
             )
-        sandbox = cls._open(work, preload, kept, limits, None)
+        sandbox = cls._open(work, preload, kept, limits, None, launcher)
         sandbox.shared = shared
         return sandbox
 
@@ -108,14 +103,11 @@ class Sandbox:
         kept: Path | None,
         limits: Limits | None,
         network: Network | None,
+        launcher: Launcher | None,
     ) -> Self:
         mapping = mapping_of_caller()
         (work / "layers").mkdir(exist_ok=True)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the sandbox
-        with theirs:
-            process = start_launcher(theirs, complaints)
-        sandbox = cls(work, process, ours, complaints, mapping, kept, limits)
+        sandbox = cls(work, launcher or Launcher.start(), mapping, kept, limits)
         try:
             sandbox._introduce(preload, network)
         except BaseException:
@@ -141,7 +133,7 @@ class Sandbox:
                 "memory": self._limits.memory,
                 "separated": network is not None,
             }
-            wire.send(self._channel, setup, [builder])
+            self._launcher.send(setup, [builder])
         except OSError as error:
             raise self._gone() from error
         finally:
@@ -162,7 +154,7 @@ class Sandbox:
         if made_by_helper:
             namespace, self._mapping = helper.namespace()
             try:
-                wire.send(self._channel, {}, [namespace])
+                self._launcher.send({}, [namespace])
             finally:
                 os.close(namespace)
             answer = self._answer()
@@ -174,7 +166,7 @@ class Sandbox:
                 hint=DOCTOR,
             )
         if not made_by_helper:
-            write_mapping(self._process.pid, self._mapping)
+            write_mapping(self._launcher.pid, self._mapping)
         # mapped root makes files in both; a group that they hand on must be one that is mapped
         for folder in (self._work, self._work / "layers"):
             os.chown(folder, *self._mapping.root)
@@ -182,17 +174,17 @@ class Sandbox:
         if self._kept is not None and os.getuid() == 0:
             with contextlib.suppress(OSError):  # of a cache that cannot be written
                 os.chown(self._kept, *self._mapping.root)
-        wire.send(self._channel, {"mapped": True})
+        self._launcher.send({"mapped": True})
         if network is not None:
             self._answer()
             resolver = local_servers(resolver_text(separated=True))
-            self._link = Link.start(self._process.pid, network, resolver=resolver)
+            self._link = Link.start(self._launcher.pid, network, resolver=resolver)
 
     def _answer(self) -> dict[str, Any]:
-        received = wire.receive(self._channel)
+        received = self._launcher.receive()
         if received is None:
             raise self._gone()
-        return received[0]
+        return received
 
     def __enter__(self) -> Self:
         """The sandbox itself."""
@@ -206,22 +198,15 @@ class Sandbox:
 
     def close(self) -> None:
         """End the launcher and everything that runs in it; when this returns nothing of it is left."""
-        self._channel.close()
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
+            self._launcher.close()
         finally:
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
             if self._link is not None:
                 self._link.close()
-            self._complaints.close()
 
     def terminate(self) -> None:
         """Have the launcher and everything that runs in it end, without waiting; for signal handlers too."""
-        with contextlib.suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
+        self._launcher.hang_up()
 
     def run(self, job: Job, on_output: Callable[[str], None]) -> int:
         """Run a program to its end; its exit status, 128+N if signal N killed it, 127 if there is no such program.
@@ -275,7 +260,7 @@ class Sandbox:
         found = {}
         try:
             for name, kind in names.items():
-                found[name] = os.open(f"/proc/{self._process.pid}/ns/{kind}", os.O_RDONLY)
+                found[name] = os.open(f"/proc/{self._launcher.pid}/ns/{kind}", os.O_RDONLY)
             yield found
         finally:
             for descriptor in found.values():
@@ -344,14 +329,14 @@ class Sandbox:
         os.fchmod(output_end, 0o666)
         try:
             try:
-                wire.send(self._channel, document, [output_end, result_end, *stdin])
+                self._launcher.send(document, [output_end, result_end, *stdin])
             except OSError as error:
                 raise self._gone() from error
             finally:
                 os.close(output_end)
                 os.close(result_end)
             answer = (follow or partial(lines.follow, on_output=on_output, limits=self._limits))(output, result)
-            ended = wire.receive(self._channel)
+            ended = self._launcher.receive()
         except BaseException:
             self._abort()
             raise
@@ -360,34 +345,24 @@ class Sandbox:
             os.close(result)
         if ended is None:
             raise self._gone()
-        return int(ended[0]["status"]), json.loads(answer) if answer else None
+        return int(ended["status"]), json.loads(answer) if answer else None
 
     def _abort(self) -> None:
         """Kill the job that may be running and wait for its end; whoever interrupts that loses the launcher."""
         try:
             with contextlib.suppress(OSError):
-                wire.send(self._channel, {"kill": True})
+                self._launcher.send({"kill": True})
                 # the job's status may come first
-                while (received := wire.receive(self._channel)) is not None and "killed" not in received[0]:
+                while (received := self._launcher.receive()) is not None and "killed" not in received:
                     pass
         except BaseException:
             self.terminate()
             raise
 
     def _gone(self) -> HostError:
-        with contextlib.suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        if self._complaints.closed:
-            return HostError("launcher-gone", "the launcher of the sandbox ended", cause="the sandbox was closed")
-        self._complaints.seek(0)
-        last = self._complaints.read().decode(errors="replace").strip().rsplit("\n", 1)[-1]
-        return HostError(
-            "launcher-gone",
-            "the launcher of the sandbox ended",
-            cause=last or "something killed it, perhaps for want of memory",
-        )
+        last = self._launcher.last_words()
+        cause = "the sandbox was closed" if last is None else last or "something killed it, perhaps for want of memory"
+        return HostError("launcher-gone", "the launcher of the sandbox ended", cause=cause)
 
 
 def _binds(binds: Sequence[Any]) -> list[dict[str, Any]]:

@@ -1,31 +1,104 @@
-"""Starting the launcher: a process of its own with an environment that tells jobs nothing."""
+"""Starting the launcher, and talking with it: a process of its own with an environment that tells jobs nothing.
+
+Python and the modules take it longer to start than all the rest of a sandbox does. So whoever knows early that there
+will be one may start the launcher before the builder has imported its own modules, and hand it to ``Sandbox.open``.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-from typing import IO
+import tempfile
+from collections.abc import Sequence
+from typing import IO, Any, Self
+
+from imagewright.sandbox import wire
+
+_PATIENCE = 10  # seconds in which a launcher without a builder ends
 
 
-def start_launcher(channel: socket.socket, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a launcher that talks over ``channel`` and writes what goes wrong to ``complaints``."""
-    return subprocess.Popen(
-        # -P: no file of the current folder is taken for a module
-        [sys.executable, "-P", "-m", "imagewright.sandbox.launcher", str(channel.fileno())],
-        pass_fds=[channel.fileno()],
-        stdin=subprocess.DEVNULL,
-        # a job could open its process 1's descriptors: the caller's terminal is not among them
-        stdout=subprocess.DEVNULL,
-        stderr=complaints,
-        # a session of its own: ^C of the terminal reaches the build alone
-        start_new_session=True,
-        env=_launcher_environment(),
-    )
+class Launcher:
+    """The process that will make the namespaces, and its socket."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, complaints: IO[bytes]) -> None:
+        self._process = process
+        self._channel = channel
+        self._complaints = complaints
+
+    @classmethod
+    def start(cls, ahead: Sequence[str] = ()) -> Self:
+        """Start one that waits for its work folder, and imports the modules ``ahead`` meanwhile, if they load."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the launcher
+        with theirs:
+            process = subprocess.Popen(
+                # -P: no file of the current folder is taken for a module
+                [sys.executable, "-P", "-m", "imagewright.sandbox.launcher", str(theirs.fileno()), *ahead],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                # a job could open its process 1's descriptors: the caller's terminal is not among them
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                # a session of its own: ^C of the terminal reaches the build alone
+                start_new_session=True,
+                env=_environment(),
+            )
+        return cls(process, ours, complaints)
+
+    def __enter__(self) -> Self:
+        """The launcher itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send one message; the descriptors stay open here. Raises OSError when the launcher is gone."""
+        wire.send(self._channel, message, descriptors)
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next message; None when the launcher is gone."""
+        received = wire.receive(self._channel)
+        return received[0] if received else None
+
+    def hang_up(self) -> None:
+        """Have it and everything that runs in its namespaces end, without waiting; for signal handlers too."""
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+
+    def last_words(self) -> str | None:
+        """The last line that it wrote before it ended; None if it was closed."""
+        self.hang_up()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        if self._complaints.closed:
+            return None
+        self._complaints.seek(0)
+        return self._complaints.read().decode(errors="replace").strip().rsplit("\n", 1)[-1]
+
+    def close(self) -> None:
+        """End it and everything that runs in its namespaces; when this returns nothing of it is left."""
+        self._channel.close()
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._complaints.close()
 
 
-def _launcher_environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """What Python needs to start, and nothing else: jobs can read the environment of their process 1."""
     kept = {
         name: value

@@ -69,7 +69,7 @@ def test_a_pasta_that_fails_is_no_end_of_the_build_and_is_told(
 
 def test_nothing_of_the_link_is_left_after_the_sandbox(work: Path) -> None:
     with Sandbox.open(work, network=Network()) as sandbox:
-        owner = str(sandbox._process.pid)
+        owner = str(sandbox._launcher.pid)
         running = [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
         assert bool(running) == sandbox.separated
     assert not [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
@@ -81,7 +81,7 @@ from pathlib import Path
 from imagewright.sandbox import Sandbox
 from imagewright.sandbox.link import Network
 sandbox = Sandbox.open(Path(sys.argv[1]), network=Network())
-print(sandbox._process.pid, flush=True)
+print(sandbox._launcher.pid, flush=True)
 time.sleep(600)
 """
 

@@ -15,8 +15,6 @@ from imagewright.sandbox.jobs import TARGET, PythonJob
 from imagewright.supplychain.attesting import LOOK, attest, sign
 from imagewright.supplychain.request import OPTIONAL
 
-PRELOAD = ("imagewright.supplychain.looking",)
-
 
 def write_beside(
     request: Request,

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,29 +14,20 @@ from filelock import FileLock, Timeout
 
 from imagewright.errors import HostError
 from imagewright.sandbox import Sandbox, probe
-from imagewright.sandbox.limits import Limits
-from imagewright.sandbox.link import Network
 
 LOCK = "lock"
 
 
 @contextmanager
-def work_folder(
-    parent: Path,
-    *,
-    preload: tuple[str, ...],
-    kept: Path | None = None,
-    limits: Limits | None = None,
-    network: Network | None = None,
-) -> Iterator[tuple[Path, Sandbox]]:
+def work_folder(parent: Path, open_sandbox: Callable[[Path], Sandbox] = Sandbox.open) -> Iterator[tuple[Path, Sandbox]]:
     """Make a folder below ``parent`` and a sandbox on it; both are gone at the end, whatever happens.
 
-    ``kept`` is the folder of the layers that outlive the build; ``limits`` and ``network`` are those of its jobs.
-    Raises HostError if the folder cannot be made or the host gives no namespaces.
+    ``open_sandbox`` is :meth:`Sandbox.open`, with what the sandbox shall be like. Raises HostError if the folder cannot
+    be made or the host gives no namespaces.
     """
     with plain_folder(parent) as folder:
         (folder / "layers").mkdir()
-        with _opened(folder, preload, kept, limits, network) as sandbox:
+        with _opened(folder, open_sandbox) as sandbox:
             try:
                 # mapped root must be able to enter, whoever the caller is, and nobody else: a program in the tree that
                 # is setuid to its root is, seen from the host, setuid to the caller
@@ -82,11 +73,9 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _opened(
-    folder: Path, preload: tuple[str, ...], kept: Path | None, limits: Limits | None, network: Network | None
-) -> Sandbox:
+def _opened(folder: Path, open_sandbox: Callable[[Path], Sandbox]) -> Sandbox:
     try:
-        return Sandbox.open(folder, preload=preload, kept=kept, limits=limits, network=network)
+        return open_sandbox(folder)
     except HostError as error:
         raise probe.explained(error) from error
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagewright.building.artefacts import beside
+from imagewright.building import preloads
 from imagewright.building.artefacts.beside import remove, stale_beside, write_beside
 from imagewright.building.artefacts.manifest import manifest_of
 from imagewright.building.artefacts.publishing import publish, undo_killed
@@ -38,8 +38,6 @@ from imagewright.planning import prepare
 from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
 from imagewright.types import Phase, Script
-
-PRELOAD = ("imagewright.disk.assembly", "imagewright.disk.archive", *slate.PRELOAD, *beside.PRELOAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,7 @@ def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:
         manifest = next(path for path in paths if path.name.endswith(".manifest.json"))
         document = json.loads(manifest.read_text())
     else:
-        with opened(request, prepared, monitor, log=log, preload=PRELOAD) as building:
+        with opened(request, prepared, monitor, log=log, preload=preloads.IMAGE) as building:
             paths, document = _build(building)
     result = BuildResult(paths=paths, manifest=document, seconds=time.monotonic() - begun)
     monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))

@@ -30,6 +30,7 @@ from imagewright.plan import CORE
 from imagewright.planning.ramdisks import plan_ramdisk
 from imagewright.ramdisk.staging import HOST
 from imagewright.request import RamdiskRequest
+from imagewright.sandbox.starting import Launcher
 from imagewright.types import Package
 
 
@@ -42,10 +43,13 @@ class RamdiskResult:
     seconds: float
 
 
-def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> RamdiskResult:
+def build_ramdisk(
+    request: RamdiskRequest, monitor: Monitor, *, log: Path, launcher: Launcher | None = None
+) -> RamdiskResult:
     """Make the ramdisk that was asked for and put it, with its kernel, in place.
 
     ``log`` is the file that holds the full log, for error messages; whoever calls writes it through ``monitor``.
+    ``launcher`` is the sandbox's, if it was started ahead; whoever started it closes it.
     Raises ImagewrightError; then there is no output, earlier outputs are as they were, and the work folder is gone.
     """
     begun = time.monotonic()
@@ -59,7 +63,7 @@ def build_ramdisk(request: RamdiskRequest, monitor: Monitor, *, log: Path) -> Ra
     check_writable(output.with_name(stem_of(output)), suffixes)
     beside = [output.with_name(f"{stem_of(output)}{suffix}") for suffix in suffixes]
     check_lock_apart(request.image.lock, [output, *beside])
-    with open_shop(request, planned, monitor, log) as shop:
+    with open_shop(request, planned, monitor, log, launcher) as shop:
         phases = phase_counts(planned.tree.prepared) if planned.tree else []
         monitor.handle(BuildStarted(image=planned.name, phases=(*phases, ("ramdisk", 1)), log=log))
         report, listed = _made(shop)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imagewright.building.artefacts import beside
+from imagewright.building import preloads
 from imagewright.building.host.checks import check_host, source_date_epoch
 from imagewright.building.host.workfolder import plain_folder
 from imagewright.building.packages.locked import asking
@@ -21,8 +21,7 @@ from imagewright.ramdisk import making
 from imagewright.ramdisk.making import Recipe
 from imagewright.request import RamdiskRequest
 from imagewright.sandbox.jobs import WORK, PythonJob
-
-PRELOAD = ("imagewright.ramdisk.making", "imagewright.ramdisk.staging", "zstandard", *beside.PRELOAD)
+from imagewright.sandbox.starting import Launcher
 
 TREE = "tree"
 """What the manifest calls the root tree."""
@@ -75,13 +74,15 @@ class Shop:
 
 
 @contextmanager
-def open_shop(request: RamdiskRequest, planned: PlannedRamdisk, monitor: Monitor, log: Path) -> Iterator[Shop]:
+def open_shop(
+    request: RamdiskRequest, planned: PlannedRamdisk, monitor: Monitor, log: Path, launcher: Launcher | None = None
+) -> Iterator[Shop]:
     """Open the work folder of a ramdisk, with the sandbox of its tree if it has one; both are gone at the end.
 
-    Raises ImagewrightError.
+    ``launcher`` is the sandbox's, if it was started ahead. Raises ImagewrightError.
     """
     if planned.tree is not None:
-        with opened_tree(planned.tree, monitor, log) as building:
+        with opened_tree(planned.tree, monitor, log, launcher) as building:
             yield Shop(
                 request=request,
                 planned=planned,
@@ -111,11 +112,11 @@ def open_shop(request: RamdiskRequest, planned: PlannedRamdisk, monitor: Monitor
 
 
 @contextmanager
-def opened_tree(tree: PlannedTree, monitor: Monitor, log: Path) -> Iterator[Building]:
+def opened_tree(tree: PlannedTree, monitor: Monitor, log: Path, launcher: Launcher | None = None) -> Iterator[Building]:
     """Look at the host, and open the build of a tree as :func:`imagewright.building.tree.growing.opened` does."""
     request = asking(tree.request, tree.prepared)
     check_host(request, tree.prepared, work_parent(request))
-    with opened(request, tree.prepared, monitor, log=log, preload=PRELOAD) as building:
+    with opened(request, tree.prepared, monitor, log=log, preload=preloads.RAMDISK, launcher=launcher) as building:
         yield building
 
 

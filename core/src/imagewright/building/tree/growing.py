@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
+from imagewright.building import preloads
 from imagewright.building.host.checks import explain_full_disk
 from imagewright.building.host.network import network_of, tell_of_network
 from imagewright.building.host.workfolder import work_folder
@@ -36,9 +38,11 @@ from imagewright.plan import CORE, PlannedStep
 from imagewright.planning import Prepared
 from imagewright.planning.coresteps import RESOLVE
 from imagewright.request import Request
+from imagewright.sandbox import Sandbox
 from imagewright.sandbox.jobs import TARGET, PythonJob
 from imagewright.sandbox.mapping import mapping_of_caller
 from imagewright.sandbox.resolver import resolver_text
+from imagewright.sandbox.starting import Launcher
 from imagewright.types import Call, Entry, Phase, Tree
 
 TREE_PHASES = (
@@ -58,13 +62,6 @@ MODULES = ("lib/modules", "usr/lib/modules")
 DEEPEST = 400
 """Layers of a tree that are kept one by one, below what the kernel can stack with the sandbox's own."""
 
-_PRELOAD = (
-    "imagewright.building.steps.inside",
-    "imagewright.building.steps.calling",
-    "imagewright.layers.content",
-    "imagewright.layers.stacks",
-)
-
 
 def work_parent(request: Request) -> Path:
     """The folder in which the build makes its work folder."""
@@ -73,11 +70,18 @@ def work_parent(request: Request) -> Path:
 
 @contextmanager
 def opened(
-    request: Request, prepared: Prepared, monitor: Monitor, *, log: Path, preload: Sequence[str] = ()
+    request: Request,
+    prepared: Prepared,
+    monitor: Monitor,
+    *,
+    log: Path,
+    preload: Sequence[str] = preloads.TREE,
+    launcher: Launcher | None = None,
 ) -> Iterator[Building]:
     """Open the work folder and the sandbox of a build; both are gone at the end, whatever happens.
 
-    ``preload`` names the modules whose functions are called in the sandbox, besides those of the plan's calls.
+    ``preload`` names the modules whose functions are called in the sandbox, besides those of the plan's calls;
+    ``launcher`` is the sandbox's, if it was started ahead.
     Raises UsageError if ``--from`` names no step, and HostError if the folder cannot be made, the host gives no
     namespaces, or the disk fills up meanwhile.
     """
@@ -87,15 +91,20 @@ def opened(
     epoch = fixed_epoch(request, prepared)
     calls = [step.step.action for step in prepared.plan.steps if isinstance(step.step.action, Call)]
     functions = {name for call in calls for name in (call.function, call.asks, call.fetches) if name}
-    modules = tuple(dict.fromkeys((*_PRELOAD, *preload, *sorted(map(module_of, functions)))))
+    modules = tuple(dict.fromkeys((*preload, *sorted(map(module_of, functions)))))
     # nothing of the caller's umask may reach the image, and mapped root must be able to read what is staged for it
     umask = os.umask(0o022)
     try:
         kept = _layers_folder(request, monitor)
-        opening = work_folder(
-            work, preload=modules, kept=kept, limits=request.limits, network=network_of(request, prepared)
+        open_sandbox = partial(
+            Sandbox.open,
+            preload=modules,
+            kept=kept,
+            limits=request.limits,
+            network=network_of(request, prepared),
+            launcher=launcher,
         )
-        with opening as (folder, sandbox), ExitStack() as closing:
+        with work_folder(work, open_sandbox) as (folder, sandbox), ExitStack() as closing:
             tell_of_network(sandbox.shared, monitor)
             write_tree(_lib(), folder / "lib", CORE)
             sandbox.own(folder / "lib")

@@ -26,8 +26,6 @@ from imagewright.request import Request
 from imagewright.sandbox.jobs import KEPT, TARGET, WORK, PythonJob
 from imagewright.types import Phase
 
-PRELOAD = ("imagewright.blankslate.looking",)
-
 SHOWN = 40
 """Findings that a message shows; the log has all."""
 

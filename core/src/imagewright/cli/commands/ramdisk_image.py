@@ -127,15 +127,20 @@ def _version(text: str) -> str:
 
 
 def _build(request: RamdiskRequest, invocation: Invocation) -> None:
-    from imagewright.building.ramdisks.build import build_ramdisk
+    from imagewright.building import preloads
+    from imagewright.sandbox.starting import Launcher
 
-    run_build(
-        "ramdisk",
-        request.image.output,
-        request.image.cache_dir,
-        lambda monitor, log: build_ramdisk(request, monitor, log=log),
-        invocation,
-    )
+    # the launcher takes as long to start as the builder's own modules do
+    with Launcher.start(preloads.RAMDISK) as launcher:
+        from imagewright.building.ramdisks.build import build_ramdisk
+
+        run_build(
+            "ramdisk",
+            request.image.output,
+            request.image.cache_dir,
+            lambda monitor, log: build_ramdisk(request, monitor, log=log, launcher=launcher),
+            invocation,
+        )
 
 
 def page(plan: Mapping[str, Any]) -> str:

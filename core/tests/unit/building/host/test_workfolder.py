@@ -16,7 +16,7 @@ STRANGER = 61_234
 
 
 def test_nobody_but_the_caller_and_root_inside_may_enter(tmp_path: Path) -> None:
-    with work_folder(tmp_path, preload=()) as (folder, _):
+    with work_folder(tmp_path) as (folder, _):
         assert stat.S_IMODE(folder.stat().st_mode) & 0o707 == 0o700
         if os.getuid() != 0:
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -28,7 +28,7 @@ def test_a_setuid_program_of_the_tree_is_out_of_a_strangers_reach() -> None:
     # pytest's own folders are closed to strangers already
     with tempfile.TemporaryDirectory(dir="/tmp") as parent:
         os.chmod(parent, 0o755)
-        with work_folder(Path(parent), preload=()) as (folder, _):
+        with work_folder(Path(parent)) as (folder, _):
             program = folder / "layers" / "program"
             program.write_text("#!/bin/sh\necho reached\n")
             program.chmod(0o4755)
