@@ -12,6 +12,7 @@ import stat
 import subprocess
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 _PIECE = 1 << 18
@@ -29,8 +30,7 @@ def described(*, path: str) -> dict[str, object]:
     entries = size = 0
     names: dict[tuple[int, int], int] = {}
     counted: set[tuple[int, int]] = set()
-    for name, found in _walk(os.fsencode(path)):
-        line = _line(name, found, path)
+    for name, found, line in chain.from_iterable(_walk(os.fsencode(path))):
         light.update(line)
         full.update(line)
         full.update(_beyond(os.fsencode(path) + name, found, names, buffer))
@@ -54,8 +54,8 @@ def light(*, path: str) -> str:
     """The cheap digest alone: it reads no file. Empty if the layer cannot be read."""
     digest = hashlib.sha256()
     try:
-        for name, found in _walk(os.fsencode(path)):
-            digest.update(_line(name, found, path))
+        for folder in _walk(os.fsencode(path)):
+            digest.update(b"".join(line for _name, _found, line in folder))
     except OSError:
         return ""
     return digest.hexdigest()
@@ -86,28 +86,38 @@ def _changes(layer: Path, path: str) -> bool:
     return True
 
 
-def _walk(root: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Everything below ``root``, the folder itself first, in the order of the names' bytes."""
-    yield b"", os.lstat(root)
+def _walk(root: bytes) -> Iterator[list[tuple[bytes, os.stat_result, bytes]]]:
+    """Everything below ``root``, the folder itself first: name, status and line of what is in each folder.
+
+    In the order of the names' bytes. Tens of thousands of entries are looked at before every build: each from the
+    descriptor of its folder, since the kernel would follow a path from the top for each.
+    """
+    top = os.lstat(root)
+    yield [(b"", top, _line(b"", top, b""))]
     folders = [b""]
     while folders:
         folder = folders.pop()
-        with os.scandir(root + folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-        for entry in entries:
-            name = folder + b"/" + entry.name
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
-                folders.append(name)
-            yield name, status
+        descriptor = os.open(root + folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = []
+            for own in sorted(map(os.fsencode, os.listdir(descriptor))):
+                name = b"%b/%b" % (folder, own)
+                status = os.lstat(own, dir_fd=descriptor)
+                kind = stat.S_IFMT(status.st_mode)
+                if kind == stat.S_IFDIR:
+                    folders.append(name)
+                target = os.readlink(own, dir_fd=descriptor) if kind == stat.S_IFLNK else b""
+                found.append((name, status, _line(name, status, target)))
+        finally:
+            os.close(descriptor)
+        yield found
 
 
-def _line(name: bytes, found: os.stat_result, root: str) -> bytes:
-    target = os.readlink(os.fsencode(root) + name) if stat.S_ISLNK(found.st_mode) else b""
+def _line(name: bytes, found: os.stat_result, target: bytes) -> bytes:
     # the size of a folder is the filesystem's own affair
     size = found.st_size if stat.S_ISREG(found.st_mode) else 0
     numbers = (found.st_mode, found.st_uid, found.st_gid, size, found.st_mtime_ns, found.st_rdev)
-    return b"%b\0%b\0%b\n" % (name, target, ",".join(map(str, numbers)).encode())
+    return b"%b\0%b\0%d,%d,%d,%d,%d,%d\n" % (name, target, *numbers)
 
 
 def _beyond(path: bytes, found: os.stat_result, names: dict[tuple[int, int], int], buffer: memoryview) -> bytes:

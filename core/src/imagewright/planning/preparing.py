@@ -31,8 +31,10 @@ CoreStep = tuple[Phase, Step]
 SUFFIXES = (".qcow2", ".raw", ".tar")
 
 
-def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
+def prepare(request: Request, core_steps: Sequence[CoreStep] = (), *, selection: Selection | None = None) -> Prepared:
     """Plan the build of a disk image; ``core_steps`` are added to those of the flavours.
+
+    ``selection`` holds the flavours of the request, if they were selected already.
 
     Touches nothing of the machine but the flavours' own files. Raises PlanError, UsageError or ContractError for
     everything that can be known to be wrong before any work.
@@ -44,7 +46,7 @@ def prepare(request: Request, core_steps: Sequence[CoreStep] = ()) -> Prepared:
             hint="leave one of them out",
             option="refresh",
         )
-    selection = select(request)
+    selection = selection or select(request)
     values = values_of(selection.flavours, request.settings, request.environment)
     context = context_of(request, selection)
     lock = lock_of(request)

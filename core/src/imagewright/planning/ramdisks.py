@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from imagewright import hosttools
 from imagewright.asking import Panel
 from imagewright.discovery import Loaded
-from imagewright.entrypoints import survey
+from imagewright.entrypoints import Survey, survey
 from imagewright.errors import PlanError, UsageError
 from imagewright.flavour import OPERATING_SYSTEM
 from imagewright.metadata import broken
@@ -110,7 +110,8 @@ class PlannedRamdisk:
 def plan_ramdisk(request: RamdiskRequest) -> PlannedRamdisk:
     """Plan a ramdisk. Raises PlanError, UsageError or ContractError for what is known to be wrong before any work."""
     image = replace(request.image, ramdisk=True, skip_base=True)
-    selection = select(image)
+    installed = survey(image.flavour_path, image.overrides)
+    selection = select(image, installed)
     names = {loaded.name for loaded in selection.flavours}
     own = tuple(setting for setting in image.settings if setting[0] in names or not request.needs_tree)
     values = values_of(selection.flavours, own, image.environment)
@@ -123,10 +124,10 @@ def plan_ramdisk(request: RamdiskRequest) -> PlannedRamdisk:
     tree = kernel_tree = None
     system = ""
     if request.needs_tree:
-        system, release = _system(image, selection)
-        tree = _tree(image, system, release, packages, names)
+        system, release = _system(image, selection, installed)
+        tree = _tree(image, system, release, packages, names, installed)
     if request.kernel_flavour and request.kernel_flavour != system:
-        kernel_tree = _tree(image, request.kernel_flavour, "", {}, names)
+        kernel_tree = _tree(image, request.kernel_flavour, "", {}, names, installed)
     if image.lock is not None:
         tree = _locked(image, tree, kernel_tree, context, selection)
     return PlannedRamdisk(
@@ -208,12 +209,11 @@ def _packages(
     return {name: wanted[name] for name in sorted(wanted)}
 
 
-def _system(request: Request, selection: Selection) -> tuple[str, str]:
+def _system(request: Request, selection: Selection, installed: Survey) -> tuple[str, str]:
     """The operating system of the tree with its release: the one named, else that of this machine."""
     named = selection.operating_system
     if named is not None:
         return named.name, request.release
-    installed = survey(request.flavour_path, request.overrides)
     if request.default_operating_system:
         return request.default_operating_system, request.release
     like = hosttools.distribution()
@@ -235,6 +235,7 @@ def _tree(
     release: str,
     packages: Mapping[str, tuple[str, ...]],
     names: frozenset[str] | set[str],
+    installed: Survey,
 ) -> PlannedTree:
     """The plan of a tree. Nothing of the ramdisk itself is in it, so that ramdisks with the same packages share it."""
     wanted = replace(
@@ -248,14 +249,15 @@ def _tree(
         kernel_arguments="",
         image_size=None,
     )
-    if select(wanted).operating_system is None:
+    selection = select(wanted, installed)
+    if selection.operating_system is None:
         raise PlanError(
             "no-operating-system",
             f"`{system}` is no operating system, and the ramdisk needs the root tree of one",
             cause=f"that flavour does not provide `{OPERATING_SYSTEM}`",
             hint="imagewright flavours list shows which are (`os`)",
         )
-    prepared = prepare(wanted)
+    prepared = prepare(wanted, selection=selection)
     steps = tuple(step for step in prepared.plan.steps if step.phase in TREE_PHASES)
     return PlannedTree(request=wanted, prepared=replace(prepared, plan=replace(prepared.plan, steps=steps)))
 

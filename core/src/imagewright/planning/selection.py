@@ -28,20 +28,21 @@ class Selection:
     operating_system: Loaded | None
 
 
-def select(request: Request) -> Selection:
+def select(request: Request, installed: Survey | None = None) -> Selection:
     """Choose the flavours: what was named, the operating system, base, and what they require.
 
-    Operating system first, then base, then as named; a requirement comes before who requires it.
+    Operating system first, then base, then as named; a requirement comes before who requires it. ``installed`` is what
+    :func:`imagewright.entrypoints.survey` found for the request, if it was asked already.
     Raises PlanError for an unknown flavour, none or two operating systems, a conflict and a cycle; ContractError for
     a flavour that does not load; UsageError for a wrong search path or override.
     """
-    return _Selecting(request).result()
+    return _Selecting(request, installed or survey(request.flavour_path, request.overrides)).result()
 
 
 class _Selecting:
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, installed: Survey) -> None:
         self._request = request
-        self._survey: Survey = survey(request.flavour_path, request.overrides)
+        self._survey = installed
         self._loaded: dict[str, Loaded] = {}  # in the order in which they were added
         self._why: dict[str, str] = {}
 

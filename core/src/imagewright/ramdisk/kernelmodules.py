@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import posixpath
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 
+from imagewright.ramdisk.beside import beside
 from imagewright.ramdisk.moduleindex import subset
 from imagewright.ramdisk.roots import Root
 
@@ -73,7 +74,8 @@ STANDARD = (
 )
 """What a ramdisk holds without being asked, as far as the kernel has it: it starts on metal that nobody has seen."""
 
-_NAME = re.compile(r"(.+?)\.ko(\.(gz|xz|zst))?")
+_ENDINGS = ("", ".gz", ".xz", ".zst")
+"""What may come after ``.ko`` in the name of a module's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +116,12 @@ class KernelModules:
     def __init__(self, root: Root, folder: str) -> None:
         self._root = root
         self._folder = folder
-        self._needs: dict[str, tuple[str, ...]] = {}
+        self._needs: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._text = root.text(f"{folder}/modules.dep")
         for line in self._text.splitlines():
             path, _, needs = line.partition(":")
-            self._needs[path] = tuple(needs.split())
+            self._needs[path] = needs
             self._names[path] = module_name(path)
         self._files = {name: path for path, name in self._names.items()}
 
@@ -147,7 +149,7 @@ class KernelModules:
                     continue
                 askers[asker] = None
                 # depmod gives every module a line; one without is damage, and modprobe would know no more of it
-                waiting += self._needs.get(path, ())
+                waiting += self._needs.get(path, "").split()
                 waiting += self._soft(self._names.get(path) or module_name(path))
         return Selected(
             files={path: tuple(files[path]) for path in sorted(files)},
@@ -156,17 +158,13 @@ class KernelModules:
         )
 
     def indexes(self, files: Collection[str]) -> dict[str, Callable[[], bytes]]:
-        """The indexes of depmod for the files that a ramdisk holds, by name; made when the first is asked for.
+        """The indexes of depmod for the files that a ramdisk holds, by name; they are being made from now on.
 
-        They come after all modules in an archive, and other processors still compress those when they are made.
+        They come after all modules in an archive, so nobody waits for them.
         """
         texts = {name: self._root.text(f"{self._folder}/{name}") for name in ("modules.alias", "modules.symbols")}
         texts = {"modules.dep": self._text, **{name: text for name, text in texts.items() if text}}
-
-        @cache
-        def made() -> dict[str, bytes]:
-            return subset(texts, files, self._names)
-
+        made = beside(lambda: subset(texts, files, self._names))
         names = [name for text in texts for name in (text, f"{text}.bin")]
         return {name: partial(lambda name: made()[name], name) for name in names}
 
@@ -174,7 +172,7 @@ class KernelModules:
         """The files of a name; none if it is built in, None if there is nothing of the name."""
         if name.endswith("/"):
             top = f"kernel/{name.strip('/')}/"
-            return tuple(path for path in self._needs if path.startswith(top)) or None
+            return self._sorted[bisect_left(self._sorted, top) : bisect_left(self._sorted, f"{top}\U0010ffff")] or None
         word = plain(name)
         if word in self._files:
             return (self._files[word],)
@@ -195,6 +193,10 @@ class KernelModules:
         for pattern, real in patterns:
             if fnmatch.fnmatchcase(word, pattern):
                 yield real
+
+    @cached_property
+    def _sorted(self) -> tuple[str, ...]:
+        return tuple(sorted(self._needs))
 
     @cached_property
     def _softdeps(self) -> dict[str, tuple[str, ...]]:
@@ -236,6 +238,6 @@ class KernelModules:
 
 def module_name(path: str) -> str:
     """The name of the module in a file: ``kernel/drivers/net/nlmon.ko.xz`` has ``nlmon``."""
-    base = posixpath.basename(path)
-    match = _NAME.fullmatch(base)
-    return plain(match[1] if match else base)
+    base = path.rpartition("/")[2]
+    name, _, ending = base.rpartition(".ko")
+    return plain(name if name and ending in _ENDINGS else base)

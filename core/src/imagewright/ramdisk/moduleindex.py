@@ -56,31 +56,47 @@ def normal(alias: str) -> str:
 
 def tree(values: Mapping[str, Sequence[tuple[int, str]]]) -> bytes:
     """The ``.bin`` form of an index: every key with its values, the lowest priority first."""
+    keys = sorted((name.encode(), name) for name in values)
     made = bytearray(struct.pack(">III", _MAGIC, _VERSION, 0))
-    if not values:
+    if not keys:
         return bytes(made)
-    # the nodes that may get children yet, from the root to the key before; the root never has a prefix of its own
+    # nodes that have children and may get more, from the root to the key before; the root has no prefix of its own
     nodes = [_Node(0)]
-    before = b""
-    for key, name in sorted((name.encode(), name) for name in values):
-        _close(nodes, made, before, _agreed(before, key))
-        if nodes[-1].end < len(key):
-            nodes.append(_Node(len(key)))
-        nodes[-1].own = sorted((priority, value.encode()) for priority, value in values[name])
-        before = key
-    _close(nodes, made, before, 0)
+    before = 0
+    for (key, name), (following, _name) in zip(keys, [*keys[1:], (b"", "")], strict=True):
+        after = _agreed(key, following)
+        own = _held(values[name])
+        if after == len(key):
+            if nodes[-1].end < after:
+                nodes.append(_Node(after))
+            nodes[-1].own = own
+        else:
+            # most keys are leaves, which are written at once
+            branch = max(before, after)
+            if nodes[-1].end < branch:
+                nodes.append(_Node(branch))
+            prefix = key[branch + 1 :]
+            nodes[-1].children.append((key[branch], len(made) | _VALUES | (_PREFIX if prefix else 0)))
+            made += prefix + b"\0" + own if prefix else own
+        while nodes[-1].end > after:
+            node = nodes.pop()
+            if nodes[-1].end < after:
+                nodes.append(_Node(after))
+            end = nodes[-1].end
+            nodes[-1].children.append((key[end], node.written(made, key[end + 1 : node.end])))
+        before = after
     struct.pack_into(">I", made, 8, nodes.pop().written(made, b""))
     return bytes(made)
 
 
 class _Node:
-    """A node while keys come in order; ``end`` is the length of what they agree in that go through it."""
+    """A node with children while keys come in order; ``end`` is the length of what all agree in that go through it."""
 
     __slots__ = ("children", "end", "own")
 
     def __init__(self, end: int) -> None:
         self.end = end
-        self.own: Sequence[tuple[int, bytes]] = ()
+        self.own = b""
         self.children: list[tuple[int, int]] = []
 
     def written(self, made: bytearray, prefix: bytes) -> int:
@@ -97,21 +113,17 @@ class _Node:
             made += struct.pack(f">BB{len(places)}I", first, last, *places)
             flags |= _CHILDREN
         if self.own:
-            made += len(self.own).to_bytes(4, "big")
-            for priority, value in self.own:
-                made += priority.to_bytes(4, "big") + value + b"\0"
+            made += self.own
             flags |= _VALUES
         return place | flags
 
 
-def _close(nodes: list[_Node], made: bytearray, key: bytes, agreed: int) -> None:
-    """Write the nodes of ``key`` beyond what the next key agrees in; the last one left ends there."""
-    while (last := nodes[-1]).end > agreed:
-        nodes.pop()
-        if nodes[-1].end < agreed:
-            nodes.append(_Node(agreed))
-        above = nodes[-1]
-        above.children.append((key[above.end], last.written(made, key[above.end + 1 : last.end])))
+def _held(values: Sequence[tuple[int, str]]) -> bytes:
+    """The values of a key, counted."""
+    made = len(values).to_bytes(4, "big")
+    for priority, value in sorted(values) if len(values) > 1 else values:
+        made += b"%b%b\0" % (priority.to_bytes(4, "big"), value.encode())
+    return made
 
 
 def _agreed(one: bytes, other: bytes) -> int:

@@ -86,4 +86,5 @@ def _below(top: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # whoever waits for its end does not wait for Python's too
+    os._exit(main())

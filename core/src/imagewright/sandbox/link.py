@@ -58,7 +58,7 @@ class Link:
     def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes], leash: int) -> None:
         self._process = process
         self._complaints = complaints
-        self._leash = leash
+        self._leash: int | None = leash
 
     @classmethod
     def start(cls, owner: int, network: Network, *, resolver: bool) -> Self:
@@ -110,9 +110,15 @@ class Link:
             os.close(ready)
         return link
 
+    def let_go(self) -> None:
+        """Have it end, without waiting."""
+        if self._leash is not None:
+            os.close(self._leash)
+            self._leash = None
+
     def close(self) -> None:
         """End it."""
-        os.close(self._leash)
+        self.let_go()
         self._process.wait()
         self._complaints.close()
 

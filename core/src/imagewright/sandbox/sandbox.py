@@ -204,6 +204,11 @@ class Sandbox:
             if self._link is not None:
                 self._link.close()
 
+    def disconnect(self) -> None:
+        """Let go of the network, which no later job may have; it ends while they run."""
+        if self._link is not None:
+            self._link.let_go()
+
     def terminate(self) -> None:
         """Have the launcher and everything that runs in it end, without waiting; for signal handlers too."""
         self._launcher.hang_up()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,8 @@ def _made(shop: Shop) -> tuple[dict[str, Any], tuple[Package, ...]]:
         grow(shop.building)
         listed = transaction.installed(shop.building, shop.building.prepared.plan.steps[0])
         finish_lock(shop.building, listed)
+        # what makes a ramdisk asks nobody
+        shop.building.sandbox.disconnect()
         shop.epoch, shop.facts = shop.building.epoch, shop.building.facts
     given_by = stage_given(shop.planned, shop.folder / "given", init_timeout=shop.request.init_timeout)
     shop.ready("given")
@@ -103,7 +106,8 @@ def _published(
     if not report["udev"]:
         shop.monitor.handle(Notice(message="the ramdisk has no udev, since there is none to take", level="warning"))
     slate = judged_ramdisk(report["slate"], shop.request, shop.planned, shop.building, shop.monitor, shop.log)
-    artefacts = [finished(made / name) for name in (output.name, f"{stem}.kernel")]
+    with ThreadPoolExecutor() as pool:
+        artefacts = list(pool.map(finished, (made / output.name, made / f"{stem}.kernel")))
     document = ramdisk_manifest(
         shop.planned,
         report,

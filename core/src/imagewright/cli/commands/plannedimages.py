@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagewright.cli.commands import disk_image, plans, ramdisk_image
+from imagewright.cli.commands import disk_image, plans, ramdisks
 from imagewright.cli.commands.building import Built
 from imagewright.cli.imagesfile import RAMDISK, ImageEntry
 from imagewright.cli.invocation import Invocation
@@ -127,7 +127,7 @@ def _planned_ramdisk(entry: ImageEntry, invocation: Invocation) -> PlannedImage:
     from imagewright.building.tree.growing import work_parent
     from imagewright.planning.ramdisks import plan_ramdisk
 
-    request = ramdisk_image.request_of(invocation)
+    request = ramdisks.request_of(invocation)
     planned = plan_ramdisk(request)
     trees = [tree for tree in (planned.tree, planned.kernel_tree) if tree is not None]
     for tree in trees:
@@ -139,8 +139,8 @@ def _planned_ramdisk(entry: ImageEntry, invocation: Invocation) -> PlannedImage:
         output=request.image.output,
         cache_dir=request.image.cache_dir,
         steps=_steps(trees[0].request, trees[0].prepared) if trees else (),
-        plan=lambda: ramdisk_image.plan_of(planned),
-        page=ramdisk_image.page,
+        plan=lambda: ramdisks.plan_of(planned),
+        page=ramdisks.page,
         build=lambda monitor, log: build_ramdisk(request, monitor, log=log),
     )
 
