@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal
 
 _LARGEST = 0xFFFFFFFF
@@ -44,6 +45,29 @@ class Member:
 
 
 _KINDS = {"file": stat.S_IFREG, "folder": stat.S_IFDIR, "link": stat.S_IFLNK, "device": stat.S_IFCHR}
+
+
+COMPRESSED = (".gz", ".xz", ".zst")
+"""How the names of files end that nobody makes smaller, such as kernel modules and firmware."""
+
+
+def compressed_apart(members: Iterable[Member]) -> tuple[list[Member], list[Member]]:
+    """Divide members into the compressed files, with the folders above them, and all others; parents stay first.
+
+    For two archives one after the other, which the kernel unpacks into one tree.
+    """
+    given = list(members)
+    above: set[str] = set()
+    for member in given:
+        if _is_compressed(member):
+            above.update(str(folder) for folder in PurePosixPath(member.path).parents)
+    first = [member for member in given if _is_compressed(member) or (member.kind == "folder" and member.path in above)]
+    taken = {member.path for member in first}
+    return first, [member for member in given if member.path not in taken]
+
+
+def _is_compressed(member: Member) -> bool:
+    return member.kind == "file" and member.path.endswith(COMPRESSED)
 
 
 def write_archive(members: Iterable[Member], write: Callable[[bytes], object], *, moment: int) -> int:

@@ -14,7 +14,7 @@ from imagewright.blankslate.looking import Seen, findings
 from imagewright.blankslate.marks import Marks
 from imagewright.errors import StepFailed
 from imagewright.ramdisk import busybox, udev
-from imagewright.ramdisk.archive import Member, write_archive
+from imagewright.ramdisk.archive import Member, compressed_apart, write_archive
 from imagewright.ramdisk.compression import compressing
 from imagewright.ramdisk.contents import CORE, Contents, Held
 from imagewright.ramdisk.executables import FOLDERS, Executables, Source, Wanted
@@ -125,8 +125,14 @@ def _make(recipe: Recipe) -> dict[str, Any]:
     )
     _put_given(contents, recipe)
     held = contents.finished()
+    stored, others = compressed_apart(one.member for one in held)
+    if recipe.compress == "none":
+        stored, others = [], [one.member for one in held]
+    size = 0
     with open(recipe.ramdisk, "wb", buffering=1 << 20) as stream, compressing(recipe.compress, stream.write) as write:
-        size = write_archive((one.member for one in held), write, moment=recipe.moment)
+        if stored:
+            size += write_archive(stored, stream.write, moment=recipe.moment)
+        size += write_archive(others, write, moment=recipe.moment)
         # other processors compress the last pieces meanwhile
         shutil.copyfile(kernel_root.place(kernel.image.path), recipe.kernel_file)
         slate = _slate(held, Marks.of(recipe.marks))

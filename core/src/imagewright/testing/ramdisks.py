@@ -6,7 +6,7 @@ import gzip
 import lzma
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -83,8 +83,20 @@ def make_ramdisk(kit: ImageKit, *flavours: str, output: str = "test.ramdisk", **
 
 
 def unpacked(data: bytes) -> Iterator[Node]:
-    """The members of a ramdisk. Raises ValueError for what the kernel would not unpack."""
-    archive = decompressed(data)
+    """The members of a ramdisk, of all its archives. Raises ValueError for what the kernel would not unpack."""
+    left = data
+    while True:
+        archive = decompressed(left)
+        at = yield from _members(archive)
+        compressed, left = archive is not left, archive[at:].lstrip(b"\0")
+        if not left:
+            return
+        if compressed or (len(archive) - len(left)) % 4:
+            raise ValueError("something follows the archive")
+
+
+def _members(archive: bytes) -> Generator[Node, None, int]:
+    """The members of the archive that ``archive`` begins with; where it ends."""
     at = 0
     while True:
         head = archive[at : at + 110]
@@ -95,9 +107,7 @@ def unpacked(data: bytes) -> Iterator[Node]:
         path = archive[at + 110 : at + 110 + length - 1].decode()
         at += (110 + length + 3) & ~3
         if path == "TRAILER!!!":
-            if archive[at:].strip(b"\0"):
-                raise ValueError("something follows the archive")
-            return
+            return at
         yield Node(
             path=path,
             mode=mode,

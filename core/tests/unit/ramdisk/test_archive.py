@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from imagewright.ramdisk.archive import Member, write_archive
+from imagewright.ramdisk.archive import Member, compressed_apart, write_archive
+from imagewright.ramdisk.compression import compressing
 from imagewright.testing.ramdisks import unpacked
 
 
@@ -57,3 +58,50 @@ def test_another_program_unpacks_it(tmp_path: Path) -> None:
 def test_the_reader_of_the_tests_takes_nothing_broken(broken: bytes) -> None:
     with pytest.raises(ValueError, match=r"no header|invalid literal"):
         list(unpacked(broken))
+
+
+DIVIDED = [
+    Member(path="etc", kind="folder"),
+    Member(path="etc/keys.gz", kind="link", target="elsewhere"),
+    Member(path="usr", kind="folder"),
+    Member(path="usr/bin", kind="folder"),
+    Member(path="usr/bin/tool", content=b"tool" * 1000),
+    Member(path="usr/lib", kind="folder"),
+    Member(path="usr/lib/firmware", kind="folder"),
+    Member(path="usr/lib/firmware/card.bin.xz", content=b"firmware"),
+    Member(path="usr/lib/m.ko.zst", late=lambda: b"module"),
+]
+
+
+def test_what_is_compressed_already_comes_first_with_the_folders_above_it() -> None:
+    first, others = compressed_apart(iter(DIVIDED))
+    names = ["usr", "usr/lib", "usr/lib/firmware", "usr/lib/firmware/card.bin.xz", "usr/lib/m.ko.zst"]
+    assert [member.path for member in first] == names
+    assert [member.path for member in others] == ["etc", "etc/keys.gz", "usr/bin", "usr/bin/tool"]
+    assert compressed_apart([DIVIDED[0]]) == ([], [DIVIDED[0]])
+
+
+@pytest.mark.parametrize("method", ["zstd", "gzip", "lz4", "xz"])
+def test_a_plain_archive_before_a_compressed_one_is_one_tree(method: str) -> None:
+    made = bytearray()
+    first, others = compressed_apart(DIVIDED)
+    write_archive(first, made.extend, moment=1)
+    with compressing(method, made.extend) as write:
+        write_archive(others, write, moment=1)
+    nodes = {node.path: node.content for node in unpacked(bytes(made))}
+    assert sorted(nodes) == sorted(member.path for member in DIVIDED)
+    assert nodes["usr/lib/m.ko.zst"] == b"module"
+    assert bytes(made).count(b"firmware") == 3  # of the folder, the file, and its content
+
+
+def test_archives_that_the_kernel_would_not_find_are_none() -> None:
+    made = bytearray()
+    write_archive(DIVIDED, made.extend, moment=1)
+    with pytest.raises(ValueError, match="something follows"):
+        list(unpacked(bytes(made) + b"\0" + bytes(made)))
+    packed = bytearray()
+    with compressing("gzip", packed.extend) as write:
+        write_archive(DIVIDED, write, moment=1)
+        write(b"rest")
+    with pytest.raises(ValueError, match="something follows"):
+        list(unpacked(bytes(packed)))

@@ -75,6 +75,20 @@ def test_nothing_of_the_link_is_left_after_the_sandbox(work: Path) -> None:
     assert not [line for line in _commands() if f"/proc/{owner}/ns/net" in line]
 
 
+def test_a_network_that_was_let_go_ends_while_jobs_run(work: Path) -> None:
+    with Sandbox.open(work, network=Network()) as sandbox:
+        if not sandbox.separated:
+            pytest.skip("the host has no pasta")
+        owner = str(sandbox._launcher.pid)
+        sandbox.disconnect()
+        deadline = time.monotonic() + 60
+        while [line for line in _commands() if f"/proc/{owner}/ns/net" in line]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert sandbox.run(Job(argv=("/bin/true",), network=False), print) == 0
+        sandbox.disconnect()
+
+
 HOLDS = """
 import sys, time
 from pathlib import Path

@@ -10,6 +10,7 @@ import pytest
 from imagewright.errors import ContractError, HostError, StepFailed
 from imagewright.sandbox import Sandbox
 from imagewright.sandbox.jobs import TARGET, WORK, Bind, Job, PythonJob, Stack
+from imagewright.sandbox.starting import Launcher
 
 HOSTPATH = {"PATH": os.environ["PATH"]}
 
@@ -170,6 +171,24 @@ def test_the_callers_python_runs_wherever_it_lies(bench) -> None:
     job = Job(argv=(sys.executable, "-c", "import json, os; print(os.getuid())"), environment=HOSTPATH)
     assert bench.sandbox.run(job, bench.lines.append) == 0, bench.text
     assert bench.lines == ["0"]
+
+
+def test_a_launcher_that_was_started_ahead_serves_the_sandbox_and_ends_with_it(
+    work: Path, tmp_path: Path, sandbox_works: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code_ahead.py").write_text("import os\nPID = os.getpid()\ndef answer():\n    return PID\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with Launcher.start(("code_ahead", "no_such_module")) as launcher:
+        with Sandbox.open(work, launcher=launcher) as sandbox:
+            assert sandbox.call(PythonJob(function="code_ahead:answer"), print) == launcher.pid
+        with pytest.raises(HostError, match="the launcher of the sandbox ended"):
+            sandbox.call(PythonJob(function="code_ahead:answer"), print)
+
+
+def test_a_launcher_that_nobody_needs_ends(sandbox_works: None) -> None:
+    with Launcher.start() as launcher:
+        assert Path(f"/proc/{launcher.pid}").exists()
+    assert not Path(f"/proc/{launcher.pid}").exists()
 
 
 def test_a_module_that_does_not_load_is_named(work: Path, sandbox_works: None) -> None:
