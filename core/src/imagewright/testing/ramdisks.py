@@ -6,7 +6,7 @@ import gzip
 import lzma
 import stat
 import struct
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -84,19 +84,28 @@ def make_ramdisk(kit: ImageKit, *flavours: str, output: str = "test.ramdisk", **
 
 def unpacked(data: bytes) -> Iterator[Node]:
     """The members of a ramdisk, of all its archives. Raises ValueError for what the kernel would not unpack."""
+    for archive in archives(data):
+        members, _end = _read(archive)
+        yield from members
+
+
+def archives(data: bytes) -> Iterator[bytes]:
+    """The archives of a ramdisk, one after the other, decompressed. Raises ValueError as :func:`unpacked` does."""
     left = data
     while True:
         archive = decompressed(left)
-        at = yield from _members(archive)
-        compressed, left = archive is not left, archive[at:].lstrip(b"\0")
+        _members, end = _read(archive)
+        yield archive[:end]
+        compressed, left = archive is not left, archive[end:].lstrip(b"\0")
         if not left:
             return
         if compressed or (len(archive) - len(left)) % 4:
             raise ValueError("something follows the archive")
 
 
-def _members(archive: bytes) -> Generator[Node, None, int]:
-    """The members of the archive that ``archive`` begins with; where it ends."""
+def _read(archive: bytes) -> tuple[list[Node], int]:
+    """The members of the archive that ``archive`` begins with, and where it ends."""
+    found: list[Node] = []
     at = 0
     while True:
         head = archive[at : at + 110]
@@ -107,15 +116,10 @@ def _members(archive: bytes) -> Generator[Node, None, int]:
         path = archive[at + 110 : at + 110 + length - 1].decode()
         at += (110 + length + 3) & ~3
         if path == "TRAILER!!!":
-            return at
-        yield Node(
-            path=path,
-            mode=mode,
-            uid=uid,
-            gid=gid,
-            moment=moment,
-            content=archive[at : at + size],
-            device=(major, minor),
+            return found, at
+        content = archive[at : at + size]
+        found.append(
+            Node(path=path, mode=mode, uid=uid, gid=gid, moment=moment, content=content, device=(major, minor))
         )
         at += (size + 3) & ~3
 
