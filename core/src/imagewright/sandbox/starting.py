@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO, Any, Self
 
+from imagewright.errors import HostError
 from imagewright.sandbox import wire
 
 _PATIENCE = 10  # seconds in which a launcher without a builder ends
@@ -30,22 +31,36 @@ class Launcher:
 
     @classmethod
     def start(cls, ahead: Sequence[str] = ()) -> Self:
-        """Start one that waits for its work folder, and imports the modules ``ahead`` meanwhile, if they load."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the launcher
-        with theirs:
-            process = subprocess.Popen(
-                # -P: no file of the current folder is taken for a module
-                [sys.executable, "-P", "-m", "imagewright.sandbox.launcher", str(theirs.fileno()), *ahead],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                # a job could open its process 1's descriptors: the caller's terminal is not among them
-                stdout=subprocess.DEVNULL,
-                stderr=complaints,
-                # a session of its own: ^C of the terminal reaches the build alone
-                start_new_session=True,
-                env=_environment(),
-            )
+        """Start one that waits for its work folder, and imports the modules ``ahead`` meanwhile, if they load.
+
+        Raises HostError if no process can be started.
+        """
+        with contextlib.ExitStack() as opened:
+            try:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                opened.callback(ours.close)
+                with theirs:
+                    complaints = opened.enter_context(tempfile.TemporaryFile())
+                    process = subprocess.Popen(
+                        # -P: no file of the current folder is taken for a module
+                        [sys.executable, "-P", "-m", "imagewright.sandbox.launcher", str(theirs.fileno()), *ahead],
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        # a job could open its process 1's descriptors: the caller's terminal is not among them
+                        stdout=subprocess.DEVNULL,
+                        stderr=complaints,
+                        # a session of its own: ^C of the terminal reaches the build alone
+                        start_new_session=True,
+                        env=_environment(),
+                    )
+            except OSError as error:
+                raise HostError(
+                    "launcher-not-started",
+                    f"the process of the sandbox cannot be started: {error.strerror}",
+                    cause="the host lets you start no more processes, or has no room for temporary files",
+                    hint="end other programs, look at `ulimit -a`, or name a folder with room in TMPDIR",
+                ) from error
+            opened.pop_all()
         return cls(process, ours, complaints)
 
     def __enter__(self) -> Self:

@@ -185,6 +185,14 @@ def test_a_launcher_that_was_started_ahead_serves_the_sandbox_and_ends_with_it(
             sandbox.call(PythonJob(function="code_ahead:answer"), print)
 
 
+def test_where_no_process_can_be_started_that_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python3")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(HostError, match="cannot be started: No such file"):
+        Launcher.start()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_launcher_that_nobody_needs_ends(sandbox_works: None) -> None:
     with Launcher.start() as launcher:
         assert Path(f"/proc/{launcher.pid}").exists()
