@@ -14,6 +14,7 @@ Each room stands on those below it; import-linter holds them to that:
 ``staging``             variables, scripts and files, laid ready for steps
 ``artefacts``           finished files, what lies beside them, and putting them in place
 ``state``               what a running build knows
+``results``             what a build gives back
 ``preloads``            the names of the modules that the sandbox imports before its jobs
 ======================  ==========================================================================
 

@@ -18,7 +18,7 @@ _SWITCHES = {"kernel.unprivileged_userns_clone": "1", "user.max_user_namespaces"
 """Settings of the kernel that switch user namespaces off when they are 0, and what they should be."""
 
 _MAPPERS = ("newuidmap", "newgidmap")
-_EXPLAINED = ("no-subordinate-ids", "too-few-ids", "missing-tool", "namespace-helper")
+_EXPLAINED = ("no-subordinate-ids", "too-few-ids", "missing-tool", "namespace-helper", "launcher-not-started")
 """Failures that say what mends them, in a container too."""
 
 _UNMASKED = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"

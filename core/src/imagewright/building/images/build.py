@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from imagewright.building.images.identifiers import identifiers_known
 from imagewright.building.images.unchanged import again, image_key, keep_image
 from imagewright.building.packages import transaction
 from imagewright.building.packages.locked import asking, finish_lock, write_lock, writes_lock
+from imagewright.building.results import BuildResult
 from imagewright.building.state import Building
 from imagewright.building.steps.hostside import extra_data, size_bounds
 from imagewright.building.steps.running import run_on_disk
@@ -38,15 +38,6 @@ from imagewright.planning import prepare
 from imagewright.request import Request
 from imagewright.sandbox.jobs import TARGET, WORK, PythonJob
 from imagewright.types import Phase, Script
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildResult:
-    """The files that a build wrote, artefacts first, and its manifest."""
-
-    paths: tuple[Path, ...]
-    manifest: Mapping[str, Any]
-    seconds: float
 
 
 def build(request: Request, monitor: Monitor, *, log: Path) -> BuildResult:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from imagewright.building.ramdisks.recipe import carried_out, recipe_of
 from imagewright.building.ramdisks.shop import Shop, open_shop, stem_of
 from imagewright.building.ramdisks.slate import judged_ramdisk
 from imagewright.building.ramdisks.staging import check_given, stage_given
+from imagewright.building.results import BuildResult
 from imagewright.building.tree.growing import grow, phase_counts
 from imagewright.events import BuildFinished, BuildStarted, Monitor, Notice
 from imagewright.plan import CORE
@@ -35,18 +35,9 @@ from imagewright.sandbox.starting import Launcher
 from imagewright.types import Package
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RamdiskResult:
-    """The files that were written: ramdisk, kernel, manifest, sums; and the manifest."""
-
-    paths: tuple[Path, ...]
-    manifest: Mapping[str, Any]
-    seconds: float
-
-
 def build_ramdisk(
     request: RamdiskRequest, monitor: Monitor, *, log: Path, launcher: Launcher | None = None
-) -> RamdiskResult:
+) -> BuildResult:
     """Make the ramdisk that was asked for and put it, with its kernel, in place.
 
     ``log`` is the file that holds the full log, for error messages; whoever calls writes it through ``monitor``.
@@ -69,7 +60,7 @@ def build_ramdisk(
         monitor.handle(BuildStarted(image=planned.name, phases=(*phases, ("ramdisk", 1)), log=log))
         report, listed = _made(shop)
         paths, manifest = _published(shop, report, listed)
-    result = RamdiskResult(paths=paths, manifest=manifest, seconds=time.monotonic() - begun)
+    result = BuildResult(paths=paths, manifest=manifest, seconds=time.monotonic() - begun)
     monitor.handle(BuildFinished(paths=result.paths, seconds=result.seconds))
     return result
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from imagewright.building.results import BuildResult
 from imagewright.cli.commands.logs import LogFile
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
@@ -20,20 +21,6 @@ from imagewright.supplychain.request import Beside
 from imagewright.supplychain.signing import Signers
 
 _Result = TypeVar("_Result")
-
-
-class Built(Protocol):
-    """What a build gives back."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files that it wrote."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        ...
 
 
 def shared_request(invocation: Invocation) -> dict[str, Any]:
@@ -81,7 +68,7 @@ def shared_request(invocation: Invocation) -> dict[str, Any]:
 
 
 def run_build(
-    kind: str, output: Path, cache_dir: Path, build: Callable[[Monitor, Path], Built], invocation: Invocation
+    kind: str, output: Path, cache_dir: Path, build: Callable[[Monitor, Path], BuildResult], invocation: Invocation
 ) -> None:
     """Run ``build`` with a monitor and the path of its log, and print the paths that it wrote.
 

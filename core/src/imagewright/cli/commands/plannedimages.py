@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imagewright.building.results import BuildResult
 from imagewright.cli.commands import disk_image, plans, ramdisks
-from imagewright.cli.commands.building import Built
 from imagewright.cli.imagesfile import RAMDISK, ImageEntry
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.optionsets import ALONE, DISK_IMAGE, RAMDISK_IMAGE
@@ -36,7 +36,7 @@ class PlannedImage:
     steps: tuple[tuple[str, str], ...]
     plan: Callable[[], Mapping[str, Any]]
     page: Callable[[Mapping[str, Any]], str]
-    build: Callable[[Monitor, Path], Built]
+    build: Callable[[Monitor, Path], BuildResult]
 
 
 def plan_all(
