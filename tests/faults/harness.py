@@ -125,7 +125,7 @@ class Builders:
 
     def left(self) -> list[str]:
         """The processes that builders left, after a while in which the kernel may end them."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while (left := self._ask(do="left")["left"]) and time.monotonic() < end:
             time.sleep(0.005)
         return [str(line) for line in left]

@@ -126,7 +126,7 @@ def boot_server(where: Path, *options: str | Path, port: int = 0) -> Iterator[Bo
             yield BootServer(process, reports)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 class _Breaking(BaseHTTPRequestHandler):

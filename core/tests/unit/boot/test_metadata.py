@@ -26,7 +26,7 @@ class Connection:
 
     def exchange(self, *requests: str) -> str:
         sent = "".join(requests).replace("\n", "\r\n").encode()
-        done = subprocess.run(self.argv, input=sent, capture_output=True, check=True, timeout=30)
+        done = subprocess.run(self.argv, input=sent, capture_output=True, check=True, timeout=120)
         assert done.stderr == b""
         return done.stdout.decode()
 

@@ -86,7 +86,7 @@ def test_a_machine_dies_with_its_parent(tmp_path: Path) -> None:
     assert Path(f"/proc/{pid}").exists()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while _runs(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _runs(pid)

@@ -86,7 +86,7 @@ def tgt(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
         with (tmp_path / "tgtd.log").open("ab") as log:
             argv = (str(tgtd), "-f", "--iscsi", f"portal=127.0.0.1:{port}")
             started.append(subprocess.Popen(argv, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not adm("--mode", "sys", "--op", "show"):
             assert time.monotonic() < deadline, (tmp_path / "tgtd.log").read_text()
             time.sleep(0.05)

@@ -71,7 +71,7 @@ def test_a_used_disk_holds_the_whole_image_afterwards_whatever_is_said_of_it(
     machine = tgt(disk)
     done = deploy(order(qcow2(raw), machine, told[0], blank=blank), REQUEST, tmp_path, Initiator(tmp_path))
     assert (done.image_size, done.disk_size, done.kept) == (32 * MIB, 48 * MIB, ())
-    assert told[1].wait(5)
+    assert told[1].wait(60)
     no_fault(disk)
     content, wanted = disk.read_bytes(), raw.read_bytes()
     assert content[MIB : 31 * MIB] == wanted[MIB : 31 * MIB]

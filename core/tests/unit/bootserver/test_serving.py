@@ -34,7 +34,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         endpoint = self.it.server.endpoint
-        connection = http.client.HTTPConnection(endpoint.address, endpoint.port, timeout=30)
+        connection = http.client.HTTPConnection(endpoint.address, endpoint.port, timeout=120)
         connection.request(method, path, body or None, headers or {})
         answer = connection.getresponse()
         content = answer.read()
@@ -216,7 +216,7 @@ def test_a_ramdisk_s_last_report_ends_a_server_that_serves_once(tmp_path: Path) 
         server.ask("POST", "/report", b'{"state": "started"}')
         assert not server.it.wait(0.2)
         server.ask("POST", "/report", b'{"state": "done"}')
-        assert server.it.wait(5)
+        assert server.it.wait(60)
 
 
 def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_threads_end_with_the_server(image: Path, tmp_path: Path) -> None:
     before = threading.active_count()
     with running(tmp_path, image=image) as server:
         server.ask("GET", "/images/web.raw.zst")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.02)
     assert threading.active_count() <= before

@@ -91,7 +91,7 @@ def in_namespace(namespace: str) -> list[str]:
     return found
 
 
-def eventually(nothing, seconds: float = 15) -> None:
+def eventually(nothing, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while (left := nothing()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -152,7 +152,7 @@ def test_a_killed_builder_leaves_no_process_mount_or_namespace(builder, work: Pa
 
 
 def test_a_builder_that_just_ends_leaves_nothing(builder, mark: str) -> None:
-    assert builder("exit").wait(20) == 0
+    assert builder("exit").wait(120) == 0
     eventually(lambda: with_mark(mark))
 
 
@@ -161,7 +161,7 @@ def test_a_killed_launcher_takes_its_jobs_along_and_is_one_clear_error(builder, 
     (launcher,) = children(process.pid)
     os.kill(launcher, signal.SIGKILL)
     assert process.stdout.readline() == "HostError launcher-gone\n"
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     eventually(lambda: with_mark(mark))
 
 
@@ -170,7 +170,7 @@ def test_a_killed_keeper_takes_its_job_along(builder, mark: str) -> None:
     (launcher,) = children(process.pid)
     (keeper,) = children(launcher)
     os.kill(keeper, signal.SIGKILL)
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     eventually(lambda: with_mark(mark))
 
 
@@ -179,7 +179,7 @@ def test_an_interrupt_ends_the_job_and_the_sandbox_goes_on(builder, mark: str) -
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "interrupted\n"
     assert process.stdout.readline() == "0\n"
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     assert with_mark(mark) == []
 
 
@@ -216,7 +216,7 @@ def test_a_signal_handler_may_terminate_the_sandbox(builder, mark: str) -> None:
     process = builder("terminate")
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "HostError launcher-gone\n"
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     assert with_mark(mark) == []
 
 
