@@ -86,7 +86,7 @@ def test_upper_case_proxy_variables_serve_too(image_kit: ImageKit, proxy: Proxy)
 SHOW = "#!/bin/sh\necho interfaces: $(sed -n 's/^ *\\([^:]*\\):.*/\\1/p' /proc/net/dev | sort)\n"
 
 
-@pytest.mark.parametrize("phase", ["pre-install", "install", "cleanup"])
+@pytest.mark.parametrize("phase", ["extra-data", "pre-install", "install", "cleanup"])
 def test_an_offline_build_has_no_network_in_its_hooks(image_kit: ImageKit, phase: str) -> None:
     image_kit.flavour("looking", {f"{phase}.d/10-look": SHOW})
     log = image_kit.build("looking", offline=True).log

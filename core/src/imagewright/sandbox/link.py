@@ -32,11 +32,13 @@ DNS = 53
 class Network:
     """What a build wants of its network. ``ports`` are those of the host's loopback that it was given.
 
-    ``must``: without a network of its own there is no build.
+    ``must``: without a network of its own there is no build. Not ``connected``: it has nothing but its own loopback,
+    which every host can give.
     """
 
     ports: tuple[int, ...] = ()
     must: bool = False
+    connected: bool = True
 
 
 class LinkFailed(Exception):

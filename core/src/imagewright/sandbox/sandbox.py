@@ -52,6 +52,7 @@ class Sandbox:
         self._launcher = launcher
         self._mapping = mapping
         self._limits = limits or Limits()
+        self._separated = False
         self._link: Link | None = None
         self.shared = ""
 
@@ -71,13 +72,14 @@ class Sandbox:
         ``launcher`` is one that was started ahead; it ends with the sandbox.
         ``kept`` is a folder of layers that outlive the build, which jobs may read and nobody else but the caller.
         ``limits`` are those of each job but one at a terminal, which has no limit of time and output. With ``network``
-        jobs have a network apart from the host's, where the host has what it takes; ``shared`` says why it fails then.
+        jobs have a network apart from the host's, where the host has what it takes; else ``shared`` says what is
+        missing.
 
         Raises HostError if this host makes no namespaces for the caller, or no network that must be;
         ContractError if a module does not load.
         """
-        if network is None:
-            return cls._open(work, preload, kept, limits, None, launcher)
+        if network is None or not network.connected:
+            return cls._open(work, preload, kept, limits, network, launcher)
         shared, reason = "", obstacle()
         if not reason:
             try:
@@ -177,6 +179,8 @@ class Sandbox:
         self._launcher.send({"mapped": True})
         if network is not None:
             self._answer()
+            self._separated = True
+        if network is not None and network.connected:
             resolver = local_servers(resolver_text(separated=True))
             self._link = Link.start(self._launcher.pid, network, resolver=resolver)
 
@@ -261,7 +265,7 @@ class Sandbox:
     @contextlib.contextmanager
     def namespaces(self) -> Iterator[dict[str, int]]:
         """Descriptors of the namespaces that a script on the host joins: ``network``, an ordinary caller's ``user``."""
-        names = ({} if os.getuid() == 0 else {"user": "user"}) | ({"network": "net"} if self._link else {})
+        names = ({} if os.getuid() == 0 else {"user": "user"}) | ({"network": "net"} if self._separated else {})
         found = {}
         try:
             for name, kind in names.items():
@@ -274,7 +278,7 @@ class Sandbox:
     @property
     def separated(self) -> bool:
         """Whether jobs have a network apart from the host's."""
-        return self._link is not None
+        return self._separated
 
     @property
     def limits(self) -> Limits:

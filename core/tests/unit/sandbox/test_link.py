@@ -37,6 +37,17 @@ def test_a_sandbox_has_a_network_of_its_own_or_says_what_is_in_the_way(work: Pat
             assert _interfaces(sandbox) == ["lo", "net0"]
 
 
+def test_a_network_without_a_link_has_its_loopback_and_needs_no_pasta(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagewright.sandbox.sandbox.obstacle", lambda: "no pasta")
+    with Sandbox.open(work, network=Network(connected=False, must=True)) as sandbox:
+        assert (sandbox.separated, sandbox.shared) == (True, "")
+        assert _interfaces(sandbox) == ["lo"]
+        with sandbox.namespaces() as names:
+            assert "network" in names
+
+
 def test_without_pasta_the_hosts_network_is_shared_unless_that_must_not_be(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

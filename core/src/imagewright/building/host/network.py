@@ -21,8 +21,10 @@ _PORTS = {"http": 80, "https": 443, "ftp": 21, "socks5": 1080, "socks5h": 1080}
 
 
 def network_of(request: Request, prepared: Prepared) -> Network | None:
-    """The network that a build wants of its own; None if it is to have the host's, or none at all."""
-    if request.offline or request.network == "host":
+    """The network that a build wants of its own; None if it is to have the host's."""
+    if request.offline:
+        return Network(connected=False)
+    if request.network == "host":
         return None
     here = _names_of_loopback()
     ports = {port for host, port in _endpoints(_given(request, prepared)) if host in here or host.startswith("127.")}
