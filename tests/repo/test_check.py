@@ -89,3 +89,35 @@ def test_failures_in_many_files_are_no_accident(check: ModuleType, tmp_path: Pat
 def test_no_test_at_all_is_a_failure(check: ModuleType, tmp_path: Path) -> None:
     outcome = check.pytest(".")
     assert (outcome.ok, outcome.passed, outcome.failed) == (False, 0, 1)
+
+
+STOPPED = (
+    SHAKY
+    + """
+def test_that_stops_all():
+    pytest.exit("no more", returncode=3)
+
+def test_that_is_broken():
+    assert False
+"""
+)
+
+
+def test_a_run_that_was_cut_short_is_a_failure(check: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "test_stopped.py").write_text(STOPPED)
+    outcome = check.pytest(".")
+    assert (outcome.ok, outcome.second) == (False, frozenset())
+
+
+def test_files_that_cannot_be_read_are_no_accident(check: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "test_unreadable.py").write_text("import no_such_module\n")
+    outcome = check.pytest(".")
+    assert (outcome.ok, outcome.failed, outcome.second) == (False, 1, frozenset())
+
+
+def test_a_test_that_is_skipped_the_second_time_has_not_passed(check: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "test_shaky.py").write_text(
+        SHAKY.replace("    assert seen", "    assert not seen or pytest.skip('x')\n    assert seen")
+    )
+    outcome = check.pytest(".")
+    assert (outcome.ok, outcome.failed) == (False, 1)

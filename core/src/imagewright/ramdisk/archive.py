@@ -54,20 +54,19 @@ COMPRESSED = (".gz", ".xz", ".zst")
 def compressed_apart(members: Iterable[Member]) -> tuple[list[Member], list[Member]]:
     """Divide members into the compressed files, with the folders above them, and all others; parents stay first.
 
-    For two archives one after the other, which the kernel unpacks into one tree.
+    For two archives one after the other, which the kernel unpacks into one tree. A file below a link to a folder stays
+    with the link.
     """
     given = list(members)
-    above: set[str] = set()
+    folders = {member.path for member in given if member.kind == "folder"}
+    chosen: set[str] = set()
     for member in given:
-        if _is_compressed(member):
-            above.update(str(folder) for folder in PurePosixPath(member.path).parents)
-    first = [member for member in given if _is_compressed(member) or (member.kind == "folder" and member.path in above)]
-    taken = {member.path for member in first}
-    return first, [member for member in given if member.path not in taken]
-
-
-def _is_compressed(member: Member) -> bool:
-    return member.kind == "file" and member.path.endswith(COMPRESSED)
+        if member.kind == "file" and member.path.endswith(COMPRESSED):
+            above = {str(folder) for folder in PurePosixPath(member.path).parents} - {"."}
+            if above <= folders:
+                chosen |= {member.path, *above}
+    first = [member for member in given if member.path in chosen]
+    return first, [member for member in given if member.path not in chosen]
 
 
 def write_archive(members: Iterable[Member], write: Callable[[bytes], object], *, moment: int) -> int:

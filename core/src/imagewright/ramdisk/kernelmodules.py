@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from imagewright.ramdisk.beside import beside
+from imagewright.ramdisk.meanwhile import meanwhile
 from imagewright.ramdisk.moduleindex import subset
 from imagewright.ramdisk.roots import Root
 
@@ -164,7 +164,7 @@ class KernelModules:
         """
         texts = {name: self._root.text(f"{self._folder}/{name}") for name in ("modules.alias", "modules.symbols")}
         texts = {"modules.dep": self._text, **{name: text for name, text in texts.items() if text}}
-        made = beside(lambda: subset(texts, files, self._names))
+        made = meanwhile(lambda: subset(texts, files, self._names))
         names = [name for text in texts for name in (text, f"{text}.bin")]
         return {name: partial(lambda name: made()[name], name) for name in names}
 

@@ -125,17 +125,15 @@ def _make(recipe: Recipe) -> dict[str, Any]:
     )
     _put_given(contents, recipe)
     held = contents.finished()
-    stored, others = compressed_apart(one.member for one in held)
-    if recipe.compress == "none":
-        stored, others = [], [one.member for one in held]
-    size = 0
-    with open(recipe.ramdisk, "wb", buffering=1 << 20) as stream, compressing(recipe.compress, stream.write) as write:
-        if stored:
-            size += write_archive(stored, stream.write, moment=recipe.moment)
-        size += write_archive(others, write, moment=recipe.moment)
-        # other processors compress the last pieces meanwhile
-        shutil.copyfile(kernel_root.place(kernel.image.path), recipe.kernel_file)
-        slate = _slate(held, Marks.of(recipe.marks))
+    members = [one.member for one in held]
+    stored, others = ([], members) if recipe.compress == "none" else compressed_apart(members)
+    with open(recipe.ramdisk, "wb", buffering=1 << 20) as stream:
+        size = write_archive(stored, stream.write, moment=recipe.moment) if stored else 0
+        with compressing(recipe.compress, stream.write) as write:
+            size += write_archive(others, write, moment=recipe.moment)
+            # other processors compress the last pieces meanwhile
+            shutil.copyfile(kernel_root.place(kernel.image.path), recipe.kernel_file)
+            slate = _slate(held, Marks.of(recipe.marks))
     return {
         "executables": _listed(held),
         "kernel": kernel.report,

@@ -31,7 +31,8 @@ def subset(texts: Mapping[str, str], files: Collection[str], names: Mapping[str,
         if index not in texts:
             continue
         # of tens of thousands of lines a part is wanted: only that is looked at closely
-        kept = [line for line in texts[index].splitlines() if line[line.rfind(" ") + 1 :] in chosen]
+        named = (line for line in texts[index].splitlines() if line[line.rfind(" ") + 1 :] in chosen)
+        kept = [line for line in named if line.startswith("alias ")]
         values: dict[str, list[tuple[int, str]]] = {}
         for line in kept:
             alias, _, module = line.removeprefix("alias ").rpartition(" ")

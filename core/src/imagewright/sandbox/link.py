@@ -114,9 +114,9 @@ class Link:
 
     def let_go(self) -> None:
         """Have it end, without waiting."""
-        if self._leash is not None:
-            os.close(self._leash)
-            self._leash = None
+        leash, self._leash = self._leash, None
+        if leash is not None:
+            os.close(leash)
 
     def close(self) -> None:
         """End it."""

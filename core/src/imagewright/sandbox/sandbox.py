@@ -277,7 +277,7 @@ class Sandbox:
 
     @property
     def separated(self) -> bool:
-        """Whether jobs have a network apart from the host's."""
+        """Whether jobs have a network apart from the host's, connected or not."""
         return self._separated
 
     @property

@@ -28,6 +28,7 @@ class Launcher:
         self._process = process
         self._channel = channel
         self._complaints = complaints
+        self._needed = False
 
     @classmethod
     def start(cls, ahead: Sequence[str] = ()) -> Self:
@@ -78,6 +79,7 @@ class Launcher:
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send one message; the descriptors stay open here. Raises OSError when the launcher is gone."""
+        self._needed = True
         wire.send(self._channel, message, descriptors)
 
     def receive(self) -> dict[str, Any] | None:
@@ -102,6 +104,11 @@ class Launcher:
 
     def close(self) -> None:
         """End it and everything that runs in its namespaces; when this returns nothing of it is left."""
+        if not self._needed and not self._complaints.closed:
+            # it has nothing but its own modules yet, and would look up from them late
+            self._process.kill()
+        # closed alone it would stay open as long as a process has a copy
+        self.hang_up()
         self._channel.close()
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):

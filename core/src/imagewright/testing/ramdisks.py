@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import stat
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,23 +84,33 @@ def make_ramdisk(kit: ImageKit, *flavours: str, output: str = "test.ramdisk", **
 
 def unpacked(data: bytes) -> Iterator[Node]:
     """The members of a ramdisk, of all its archives. Raises ValueError for what the kernel would not unpack."""
+    there: dict[str, bool] = {}  # of each path whether files may lie below it
     for archive in archives(data):
-        members, _end = _read(archive)
-        yield from members
+        for node in _read(archive)[0]:
+            above = node.path.rpartition("/")[0]
+            if above and not there.get(above):
+                raise ValueError(f"{node.path} comes before what it lies in")
+            there[node.path] = stat.S_ISDIR(node.mode) or stat.S_ISLNK(node.mode)
+            yield node
 
 
 def archives(data: bytes) -> Iterator[bytes]:
     """The archives of a ramdisk, one after the other, decompressed. Raises ValueError as :func:`unpacked` does."""
-    left = data
+    at = 0
     while True:
-        archive = decompressed(left)
+        archive, rest = _decompressed(data[at:])
         _members, end = _read(archive)
         yield archive[:end]
-        compressed, left = archive is not left, archive[end:].lstrip(b"\0")
+        if rest is None:
+            rest = archive[end:]
+        elif archive[end:].strip(b"\0"):
+            raise ValueError("something follows the archive in its compressed form")
+        left = rest.lstrip(b"\0")
+        at = len(data) - len(left)
         if not left:
             return
-        if compressed or (len(archive) - len(left)) % 4:
-            raise ValueError("something follows the archive")
+        if left.startswith(b"070701") and at % 4:
+            raise ValueError(f"an archive begins at byte {at}, where the kernel does not look for one")
 
 
 def _read(archive: bytes) -> tuple[list[Node], int]:
@@ -125,18 +135,26 @@ def _read(archive: bytes) -> tuple[list[Node], int]:
 
 
 def decompressed(data: bytes) -> bytes:
-    """The archive in a ramdisk, whatever its compression; what is not known is taken for plain."""
+    """The archive that a ramdisk begins with, whatever its compression; what is not known is taken for plain."""
+    return _decompressed(data)[0]
+
+
+def _decompressed(data: bytes) -> tuple[bytes, bytes | None]:
+    """What ``data`` begins with, and what follows its compressed form; None if it has none."""
     if data[:4] == b"\x28\xb5\x2f\xfd":
         import zstandard
 
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        unzstd = zstandard.ZstdDecompressor().decompressobj()
+        return unzstd.decompress(data), unzstd.unused_data
     if data[:2] == b"\x1f\x8b":
-        return gzip.decompress(data)
+        gunzip = zlib.decompressobj(wbits=31)
+        return gunzip.decompress(data), gunzip.unused_data
     if data[:6] == b"\xfd7zXZ\0":
-        return lzma.decompress(data)
+        unxz = lzma.LZMADecompressor()
+        return unxz.decompress(data), unxz.unused_data
     if data[:4] == struct.pack("<I", 0x184C2102):
-        return b"".join(_lz4_blocks(data))
-    return data
+        return b"".join(_lz4_blocks(data)), b""
+    return data, None
 
 
 def _lz4_blocks(data: bytes) -> Iterator[bytes]:

@@ -94,14 +94,32 @@ def test_a_plain_archive_before_a_compressed_one_is_one_tree(method: str) -> Non
     assert bytes(made).count(b"firmware") == 3  # of the folder, the file, and its content
 
 
-def test_archives_that_the_kernel_would_not_find_are_none() -> None:
+def test_a_file_below_a_link_stays_with_the_link() -> None:
+    members = [
+        Member(path="a", kind="folder"),
+        Member(path="a/real", kind="folder"),
+        Member(path="a/real/one.xz", content=b"1"),
+        Member(path="b", kind="link", target="a/real"),
+        Member(path="b/two.xz", content=b"2"),
+    ]
+    first, others = compressed_apart(members)
+    assert [member.path for member in first] == ["a", "a/real", "a/real/one.xz"]
+    assert [member.path for member in others] == ["b", "b/two.xz"]
+
+
+@pytest.mark.parametrize("method", ["zstd", "gzip", "lz4", "xz"])
+def test_what_the_kernel_would_not_find_is_no_archive(method: str) -> None:
     made = bytearray()
     write_archive(DIVIDED, made.extend, moment=1)
-    with pytest.raises(ValueError, match="something follows"):
+    with pytest.raises(ValueError, match="begins at byte"):
         list(unpacked(bytes(made) + b"\0" + bytes(made)))
     packed = bytearray()
-    with compressing("gzip", packed.extend) as write:
+    with compressing(method, packed.extend) as write:
         write_archive(DIVIDED, write, moment=1)
         write(b"rest")
     with pytest.raises(ValueError, match="something follows"):
         list(unpacked(bytes(packed)))
+    early = bytearray()
+    write_archive(DIVIDED[1:], early.extend, moment=1)
+    with pytest.raises(ValueError, match="comes before what it lies in"):
+        list(unpacked(bytes(early)))
