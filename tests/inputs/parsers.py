@@ -14,8 +14,8 @@ from typing import Any
 from imagewright.bootserver import protocol
 from imagewright.bootserver.reports import BadReport, Full, Reports
 from imagewright.cli.imagesfile import read_images
-from imagewright.cli.resolve import read_files, resolve
-from imagewright.cli.settings import SETTINGS
+from imagewright.cli.options.resolve import read_files, resolve
+from imagewright.cli.options.settings import SETTINGS
 from imagewright.comparing.sides import opened
 from imagewright.disk.sizes import parse_block_device, parse_script_output, partition_number
 from imagewright.documents import parse_json

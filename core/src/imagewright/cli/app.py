@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from imagewright.cli.optionsets import (
+from imagewright.cli.options.sets import (
     BOOT,
     BOOT_SERVER,
     BUILD_IMAGES,

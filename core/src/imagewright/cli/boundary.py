@@ -147,8 +147,8 @@ def _usage(error: Any) -> UsageError:
 
 def _check_variable(ctx: Any, parameter: Any) -> None:
     """Typer could not read a switch's variable: let our own rules name it. Raises UsageError."""
-    from imagewright.cli.resolve import from_variable
-    from imagewright.cli.settings import SETTINGS
+    from imagewright.cli.options.resolve import from_variable
+    from imagewright.cli.options.settings import SETTINGS
 
     setting = SETTINGS.get(str(parameter.name).rstrip("_").replace("_", "-"))
     source = getattr(ctx.get_parameter_source(parameter.name), "name", "")

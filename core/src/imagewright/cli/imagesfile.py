@@ -12,10 +12,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from imagewright.cli.kinds import Kind
-from imagewright.cli.optionsets import ALONE, DISK_IMAGE, RAMDISK_IMAGE, RUN_WIDE
-from imagewright.cli.resolve import SettingsFile, read_toml
-from imagewright.cli.setting import Setting
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.resolve import SettingsFile, read_toml
+from imagewright.cli.options.sets import ALONE, DISK_IMAGE, RAMDISK_IMAGE, RUN_WIDE
+from imagewright.cli.options.setting import Setting
 from imagewright.errors import UsageError
 
 DISK, RAMDISK = "disk", "ramdisk"

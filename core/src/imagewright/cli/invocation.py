@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from imagewright.cli.resolve import Values
+from imagewright.cli.options.resolve import Values
 from imagewright.cli.screen import Screen
 
 

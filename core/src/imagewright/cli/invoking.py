@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from imagewright.cli.invocation import Invocation
-from imagewright.cli.origins import name_source, warn_of_unknown_variables
+from imagewright.cli.options.origins import name_source, warn_of_unknown_variables
+from imagewright.cli.options.resolve import read_files, resolve
+from imagewright.cli.options.setting import Setting
 from imagewright.cli.places import user_file
-from imagewright.cli.resolve import read_files, resolve
 from imagewright.cli.screen import Screen
-from imagewright.cli.setting import Setting
 from imagewright.errors import ImagewrightError
 
 

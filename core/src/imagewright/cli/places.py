@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imagewright.cli.resolve import FILE_NAME
+from imagewright.cli.options.resolve import FILE_NAME
 from imagewright.errors import HostError
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from imagewright.cli.kinds import Kind
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.setting import Setting
 from imagewright.cli.programs import PROGRAMS, Program
 from imagewright.cli.screen import Screen
-from imagewright.cli.setting import Setting
 
 
 class Words(NamedTuple):

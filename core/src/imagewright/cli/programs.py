@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imagewright.cli.optionsets import DISK_IMAGE, GET_KERNEL, RAMDISK_IMAGE
-from imagewright.cli.setting import Setting
+from imagewright.cli.options.sets import DISK_IMAGE, GET_KERNEL, RAMDISK_IMAGE
+from imagewright.cli.options.setting import Setting
 
 
 class Program(NamedTuple):

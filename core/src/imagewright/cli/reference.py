@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from imagewright.cli.kinds import Kind
-from imagewright.cli.optionsets import COMMANDS
-from imagewright.cli.settings import Setting
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.sets import COMMANDS
+from imagewright.cli.options.settings import Setting
 
 _BLOCK = re.compile(r"(<!-- options: ([a-z -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -1,7 +1,7 @@
 """Makes typer commands from the table of options: the only place where an option becomes a parameter.
 
-Typer parses and prints help; every value is a plain text until :mod:`imagewright.cli.resolve` converts it, so that a
-flag, a variable and a file are judged by the same rules.
+Typer parses and prints help; every value is a plain text until :mod:`imagewright.cli.options.resolve` converts it, so
+that a flag, a variable and a file are judged by the same rules.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from imagewright.cli.kinds import Kind
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.setting import Setting
 from imagewright.cli.screen import Screen
-from imagewright.cli.setting import Setting
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Context settings of every command."""

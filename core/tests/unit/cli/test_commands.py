@@ -15,9 +15,9 @@ from imagewright.cli.commands.disk_image import output_name, request_of
 from imagewright.cli.commands.doctor import Finding
 from imagewright.cli.completion import flavours
 from imagewright.cli.invocation import Invocation
-from imagewright.cli.optionsets import COMMANDS, DISK_IMAGE
+from imagewright.cli.options.resolve import resolve
+from imagewright.cli.options.sets import COMMANDS, DISK_IMAGE
 from imagewright.cli.programs import PROGRAMS
-from imagewright.cli.resolve import resolve
 from imagewright.cli.screen import Screen
 from imagewright.errors import UsageError
 from imagewright.request import Request

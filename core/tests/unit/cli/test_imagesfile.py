@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from imagewright.cli.imagesfile import ImageEntry, read_images
-from imagewright.cli.optionsets import DISK_IMAGE, RAMDISK_IMAGE
-from imagewright.cli.resolve import Values, resolve
+from imagewright.cli.options.resolve import Values, resolve
+from imagewright.cli.options.sets import DISK_IMAGE, RAMDISK_IMAGE
 from imagewright.errors import UsageError
 from imagewright.types import GIB
 

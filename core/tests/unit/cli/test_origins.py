@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from imagewright.cli.optionsets import DISK_IMAGE
-from imagewright.cli.origins import name_source
-from imagewright.cli.resolve import resolve
+from imagewright.cli.options.origins import name_source
+from imagewright.cli.options.resolve import resolve
+from imagewright.cli.options.sets import DISK_IMAGE
 from imagewright.errors import UsageError
 
 BIN = Path(sys.executable).parent

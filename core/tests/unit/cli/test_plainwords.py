@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagewright.cli import app, invoking
-from imagewright.cli.kinds import Kind
+from imagewright.cli.options.kinds import Kind
 from imagewright.cli.plainwords import Words, read
 from imagewright.cli.programs import DISK_IMAGE_GET_KERNEL, PROGRAMS, Program
 from typer.exceptions import TyperException

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from imagewright.cli import kinds
+from imagewright.cli.options import kinds
 from imagewright.cli.repositories import repositories_of
 from imagewright.errors import UsageError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imagewright.cli.kinds import Kind
-from imagewright.cli.resolve import FILE_NAME, SettingsFile, from_flag, read_files, read_toml, resolve
-from imagewright.cli.settings import SETTINGS
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.resolve import FILE_NAME, SettingsFile, from_flag, read_files, read_toml, resolve
+from imagewright.cli.options.settings import SETTINGS
 from imagewright.errors import UsageError
 from imagewright.types import GIB
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from imagewright.cli import app
+from imagewright.cli.options.settings import SETTINGS
 from imagewright.cli.programs import PROGRAMS
-from imagewright.cli.settings import SETTINGS
 
 
 def every_command():

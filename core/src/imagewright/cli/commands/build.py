@@ -18,11 +18,11 @@ from imagewright.cli.commands.logs import LogFile
 from imagewright.cli.commands.plannedimages import PlannedImage, plan_all
 from imagewright.cli.imagesfile import ImageEntry, read_images
 from imagewright.cli.invocation import Invocation
-from imagewright.cli.origins import name_source
+from imagewright.cli.options.origins import name_source
+from imagewright.cli.options.resolve import read_files
 from imagewright.cli.places import user_file
 from imagewright.cli.render.durations import seconds_of
 from imagewright.cli.render.many import told, watching
-from imagewright.cli.resolve import read_files
 from imagewright.cli.screen import Screen
 from imagewright.cli.tables import table
 from imagewright.errors import ImagewrightError, UsageError

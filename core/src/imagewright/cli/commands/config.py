@@ -9,9 +9,9 @@ from typing import Any
 
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
-from imagewright.cli.optionsets import COMMANDS
+from imagewright.cli.options.resolve import Resolved, read_files, resolve
+from imagewright.cli.options.sets import COMMANDS
 from imagewright.cli.places import user_file
-from imagewright.cli.resolve import Resolved, read_files, resolve
 from imagewright.types import GIB
 
 SEVERAL = "several commands"

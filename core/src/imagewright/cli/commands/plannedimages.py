@@ -11,9 +11,9 @@ from imagewright.building.results import BuildResult
 from imagewright.cli.commands import disk_image, plans, ramdisks
 from imagewright.cli.imagesfile import RAMDISK, ImageEntry
 from imagewright.cli.invocation import Invocation
-from imagewright.cli.optionsets import ALONE, DISK_IMAGE, RAMDISK_IMAGE
-from imagewright.cli.origins import name_source
-from imagewright.cli.resolve import Resolved, SettingsFile, Values, resolve
+from imagewright.cli.options.origins import name_source
+from imagewright.cli.options.resolve import Resolved, SettingsFile, Values, resolve
+from imagewright.cli.options.sets import ALONE, DISK_IMAGE, RAMDISK_IMAGE
 from imagewright.cli.screen import Screen
 from imagewright.errors import ImagewrightError, UsageError
 from imagewright.events import Monitor

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imagewright.cli import boot_server_settings as boot_server
-from imagewright.cli import boot_settings, cache_settings, kinds, ramdisk_settings, supplychain_settings
-from imagewright.cli.kinds import Kind
-from imagewright.cli.setting import Setting as Setting
-from imagewright.cli.setting import switch as _switch
+from imagewright.cli.options import boot, boot_server, cache, kinds, ramdisks, supplychain
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.setting import Setting as Setting
+from imagewright.cli.options.setting import switch as _switch
 
 _ALL = (
     # -- the image
@@ -328,7 +327,7 @@ _ALL = (
         default=kinds.path("."),
         group="New flavour",
     ),
-    *boot_settings.OPTIONS,
+    *boot.OPTIONS,
     # -- taking a kernel out of an image
     _switch("list", "List the kernels of the image with their ramdisks, the newest first, and stop.", group="Kernel"),
     Setting(
@@ -348,10 +347,10 @@ _ALL = (
         metavar="DIR",
         group="Kernel",
     ),
-    *cache_settings.OPTIONS,
+    *cache.OPTIONS,
     *boot_server.OPTIONS,
-    *ramdisk_settings.OPTIONS,
-    *supplychain_settings.OPTIONS,
+    *ramdisks.OPTIONS,
+    *supplychain.OPTIONS,
 )
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imagewright.cli import kinds
-from imagewright.cli.setting import Setting, switch
+from imagewright.cli.options import kinds
+from imagewright.cli.options.setting import Setting, switch
 
 BUILD = (
     switch("no-cache", "Use and keep no layers; packages that were fetched are used.", group="Cache"),

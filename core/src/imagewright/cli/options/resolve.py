@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imagewright.cli.kinds import Kind
-from imagewright.cli.settings import SETTINGS, Setting
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.settings import SETTINGS, Setting
 from imagewright.documents import parse_toml
 from imagewright.errors import UsageError
 

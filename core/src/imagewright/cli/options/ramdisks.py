@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imagewright.cli import kinds
-from imagewright.cli.setting import Setting
+from imagewright.cli.options import kinds
+from imagewright.cli.options.setting import Setting
 
 _RAMDISK = "Ramdisk"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from imagewright.cli import kinds, ramdisk_settings
-from imagewright.cli.settings import SETTINGS, Setting
+from imagewright.cli.options import kinds, ramdisks
+from imagewright.cli.options.settings import SETTINGS, Setting
 
 
 def chosen(*names: str) -> tuple[Setting, ...]:
@@ -120,7 +120,7 @@ RAMDISK_IMAGE = (
         default=kinds.path("ramdisk"),
         group="Ramdisk",
     ),
-    *chosen(*(setting.name for setting in ramdisk_settings.OPTIONS)),
+    *chosen(*(setting.name for setting in ramdisks.OPTIONS)),
     *(
         setting._replace(default="", shown="that of this machine") if setting.name == "operating-system" else setting
         for setting in BUILD

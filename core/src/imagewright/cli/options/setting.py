@@ -5,8 +5,8 @@ from __future__ import annotations
 from keyword import iskeyword
 from typing import Any, NamedTuple
 
-from imagewright.cli import kinds
-from imagewright.cli.kinds import Convert, Kind
+from imagewright.cli.options import kinds
+from imagewright.cli.options.kinds import Convert, Kind
 
 
 class Setting(NamedTuple):

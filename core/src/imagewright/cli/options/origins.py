@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imagewright.cli import messages
-from imagewright.cli.resolve import Values
-from imagewright.cli.settings import SETTINGS, Setting
+from imagewright.cli.options.resolve import Values
+from imagewright.cli.options.settings import SETTINGS, Setting
 from imagewright.errors import ImagewrightError
 
 PREFIX = "IMAGEWRIGHT_"

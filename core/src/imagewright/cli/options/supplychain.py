@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from imagewright.cli import kinds
-from imagewright.cli.kinds import Kind
-from imagewright.cli.setting import Setting, switch
+from imagewright.cli.options import kinds
+from imagewright.cli.options.kinds import Kind
+from imagewright.cli.options.setting import Setting, switch
 
 BUILD = (
     Setting(
