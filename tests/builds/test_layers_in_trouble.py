@@ -146,7 +146,8 @@ def test_a_sandbox_shows_kept_layers_read_only(kit: ImageKit) -> None:
     with Sandbox.open(work, kept=store(kit)) as sandbox, pytest.raises((OSError, StepFailed)):
         sandbox.call(
             PythonJob(
-                function="imagewright.sandbox.chores:remove", arguments={"path": f"{KEPT}/{key}/tree/etc/hostname"}
+                function="imagewright.sandbox.launcher.chores:remove",
+                arguments={"path": f"{KEPT}/{key}/tree/etc/hostname"},
             ),
             lambda line: None,
         )

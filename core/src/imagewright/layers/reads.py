@@ -66,7 +66,10 @@ def answering(folder: Path, question: str) -> Iterator[tuple[Path, Reads]]:
 
 
 def seen(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]] | str:
-    """What a job opened and listed, by the file that :class:`imagewright.sandbox.watching.Watch` wrote; or why not."""
+    """What a job opened and listed, by the file that its watch wrote; or why not.
+
+    The file is that of :class:`imagewright.sandbox.launcher.watching.Watch`.
+    """
     try:
         document: Any = parse_json(path.read_bytes())
         if document["spoiled"]:

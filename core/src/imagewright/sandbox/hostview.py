@@ -40,7 +40,8 @@ def main() -> NoReturn:
 
 def _enter(view: dict[str, Any]) -> None:
     """Make the namespaces and the mounts."""
-    from imagewright.sandbox import privacy, syscalls, views
+    from imagewright.sandbox import privacy, syscalls
+    from imagewright.sandbox.launcher import views
     from imagewright.sandbox.resolver import resolver_text
 
     uid, gid = os.getuid(), os.getgid()
@@ -83,7 +84,8 @@ def _enter(view: dict[str, Any]) -> None:
 
 def _be_init(view: dict[str, Any], argv: list[str]) -> NoReturn:
     """Be process 1: start the program without what it does not need, reap, and end everything with it."""
-    from imagewright.sandbox import syscalls, walls
+    from imagewright.sandbox import syscalls
+    from imagewright.sandbox.launcher import walls
 
     try:
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC

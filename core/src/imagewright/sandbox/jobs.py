@@ -53,7 +53,8 @@ class Job:
     at :data:`TARGET` and the work folder at :data:`WORK`.
 
     ``record`` names a file of the work folder that says afterwards what the job opened in its tree
-    (:meth:`imagewright.sandbox.watching.Watch.write`); such a job makes no mounts, behind which it would not be seen.
+    (:meth:`imagewright.sandbox.launcher.watching.Watch.write`); such a job makes no mounts, since it would
+    not be seen behind them.
     """
 
     argv: tuple[str, ...]

@@ -92,7 +92,7 @@ def _try() -> None:
         for name in ("one", "two"):
             (Path(folder) / "layers" / name).mkdir(parents=True)
         with Sandbox.open(Path(folder)) as sandbox:
-            job = PythonJob(function="imagewright.sandbox.chores:nothing", stack=Stack(lower=("one", "two")))
+            job = PythonJob(function="imagewright.sandbox.launcher.chores:nothing", stack=Stack(lower=("one", "two")))
             sandbox.call(job, lambda line: None)
 
 

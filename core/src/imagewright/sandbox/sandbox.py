@@ -119,7 +119,7 @@ class Sandbox:
 
     def _introduce(self, preload: Sequence[str], network: Network | None) -> None:
         """Have the launcher make its namespace, and map its ids."""
-        modules = ["imagewright.sandbox.chores", *preload]
+        modules = ["imagewright.sandbox.launcher.chores", *preload]
         root = os.getuid() == 0
         hidden = privacy.homes(os.environ)
         builder = os.pidfd_open(os.getpid())
@@ -322,7 +322,8 @@ class Sandbox:
         if os.path.lexists(path):
             inside = f"{WORK}/{path.relative_to(self._work)}"
             self.call(
-                PythonJob(function="imagewright.sandbox.chores:remove", arguments={"path": inside}), lambda line: None
+                PythonJob(function="imagewright.sandbox.launcher.chores:remove", arguments={"path": inside}),
+                lambda line: None,
             )
 
     def _serve(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from imagewright.layers import reads
 from imagewright.layers.reads import Reads
-from imagewright.sandbox.watching import Watch, record_in
+from imagewright.sandbox.launcher.watching import Watch, record_in
 
 READS = Reads(question="q" * 64, below=(("key", "identity"),), opened=("etc/a", "etc/\udcff"), listed=("", "etc"))
 

@@ -27,7 +27,8 @@ import sys
 import tempfile
 import time
 
-from imagewright.sandbox import syscalls, views
+from imagewright.sandbox import syscalls
+from imagewright.sandbox.launcher import views
 
 UNSHARE, CLONE, CLONE3 = (272, 56, 435) if os.uname().machine == "x86_64" else (97, 220, 435)
 SECCOMP = 317 if os.uname().machine == "x86_64" else 277

@@ -137,18 +137,20 @@ def builder(work: Path, mark: str, sandbox_works: None) -> Iterator:
 
 @pytest.mark.parametrize("manner", ["inside", "outside", "held"])
 def test_a_killed_builder_leaves_no_process_mount_or_namespace(builder, work: Path, mark: str, manner: str) -> None:
-    mounts = Path("/proc/self/mountinfo").read_text()
+    mounts = set(Path("/proc/self/mountinfo").read_text().splitlines())
     process = builder(manner)
     (launcher,) = [pid for pid in children(process.pid) if b"launcher" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     namespace = os.readlink(f"/proc/{launcher}/ns/user")
-    assert len(with_mark(mark)) >= 5
+    eventually(lambda: [] if len(with_mark(mark)) >= 5 else ["some have not started"])
     assert len(in_namespace(namespace)) >= 7
     process.kill()
     process.wait()
     eventually(lambda: with_mark(mark))
     eventually(lambda: in_namespace(namespace))
-    assert not Path(f"/proc/{launcher}/cmdline").exists() or not Path(f"/proc/{launcher}/cmdline").read_bytes()
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert launcher not in [int(line.partition(":")[0]) for line in with_mark("imagewright.sandbox.launcher")]
+    # others of the machine may mount meanwhile what they like
+    added = set(Path("/proc/self/mountinfo").read_text().splitlines()) - mounts
+    assert [line for line in added if str(work) in line or " overlay " in line] == []
 
 
 def test_a_builder_that_just_ends_leaves_nothing(builder, mark: str) -> None:
@@ -184,8 +186,11 @@ def test_an_interrupt_ends_the_job_and_the_sandbox_goes_on(builder, mark: str) -
 
 
 def test_an_interrupt_at_any_moment_leaves_the_sandbox_in_step(bench) -> None:
+    working = False
+
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if working:
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
     interrupted = 0
@@ -193,11 +198,13 @@ def test_an_interrupt_at_any_moment_leaves_the_sandbox_in_step(bench) -> None:
         for number in range(16):
             signal.setitimer(signal.ITIMER_REAL, 0.0002 + number * 0.003)
             try:
+                working = True
                 bench.sh("echo x; echo y")
+                working = False
             except KeyboardInterrupt:
+                working = False
                 interrupted += 1
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             assert bench.sh(f"echo {number}; exit {number}") == number
             assert bench.lines == [str(number)]
     finally:
@@ -227,8 +234,12 @@ def test_what_a_job_leaves_running_ends_with_it(bench, mark: str) -> None:
 
 def test_process_1_reaps_orphans(bench) -> None:
     script = """
-    for i in 1 2 3 4 5; do (sh -c 'sleep 0.1 &' &); done; sleep 1
-    grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null; echo end
+    for i in 1 2 3 4 5; do (sh -c 'sleep 0.1 &' &); done
+    for i in $(seq 300); do
+        sleep 0.2
+        left=$(grep -lE '^(State:.Z|Name:.sleep)' /proc/[0-9]*/status 2>/dev/null) || break
+    done
+    echo $left end
     """
     assert bench.out(script) == "end"
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from imagewright.sandbox import syscalls, watching
+from imagewright.sandbox import syscalls
 from imagewright.sandbox.jobs import Job, Stack
+from imagewright.sandbox.launcher import watching
 
 from .conftest import PATH, Bench
 

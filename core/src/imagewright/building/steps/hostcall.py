@@ -14,7 +14,7 @@ def main() -> None:
     job = json.load(sys.stdin.buffer)
     # the environment of Python is the builder's, whatever the step's variables are
     sys.path[:] = job["path"]
-    from imagewright.sandbox.worker import call
+    from imagewright.sandbox.launcher.worker import call
 
     call(job, int(sys.argv[1]))
 

@@ -13,7 +13,7 @@ import traceback
 from typing import Any, NoReturn
 
 from imagewright.errors import ImagewrightError
-from imagewright.sandbox import walls
+from imagewright.sandbox.launcher import walls
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 

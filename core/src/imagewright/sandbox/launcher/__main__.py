@@ -26,11 +26,12 @@ import socket
 import sys
 from typing import Any, NoReturn
 
-from imagewright.sandbox import syscalls, views, wire
+from imagewright.sandbox import syscalls, wire
 from imagewright.sandbox.jobs import TARGET, WORK
-from imagewright.sandbox.stack import mount_stack
-from imagewright.sandbox.watching import Watch, record_in
-from imagewright.sandbox.worker import tell, work
+from imagewright.sandbox.launcher import views
+from imagewright.sandbox.launcher.stack import mount_stack
+from imagewright.sandbox.launcher.watching import Watch, record_in
+from imagewright.sandbox.launcher.worker import tell, work
 
 KILLED = 128 + signal.SIGKILL
 
