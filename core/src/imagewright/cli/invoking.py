@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.options.origins import name_source, warn_of_unknown_variables
 from imagewright.cli.options.resolve import read_files, resolve
 from imagewright.cli.options.setting import Setting
-from imagewright.cli.places import user_file
+from imagewright.cli.places import current_folder, user_file
 from imagewright.cli.screen import Screen
 from imagewright.errors import ImagewrightError
 
@@ -38,7 +37,7 @@ def invoke(
         settings,
         flags=flags,
         environment=environment,
-        files=read_files(Path.cwd(), user_file()) if settings else (),
+        files=read_files(current_folder(), user_file()) if settings else (),
         defaults=defaults,
     )
     screen.json = bool(values.get("json")) or values.get("progress") == "json"

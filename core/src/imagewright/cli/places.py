@@ -19,6 +19,19 @@ def cache_folder() -> Path:
     return _own("XDG_CACHE_HOME", ".cache")
 
 
+def current_folder() -> Path:
+    """The current folder. Raises HostError if it is not there any more."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise HostError(
+            "no-current-folder",
+            "the current folder is not there any more",
+            cause="it was removed, or another one was put in its place, while the shell was in it",
+            hint="go to another folder: `cd`",
+        ) from None
+
+
 def _own(variable: str, usual: str) -> Path:
     # every command asks, and a library that knows the places of all systems takes as long as Python's own start
     folder = os.environ.get(variable, "")

@@ -54,6 +54,7 @@ class Stack:
         """``layers`` are folders, bottom first."""
         self._layers = tuple(reversed(layers))
         self._folders: dict[str, tuple[str, ...]] = {"": self._layers}
+        self._links: dict[str, dict[int, list[str]]] = {}
 
     def folders(self, path: str) -> tuple[str, ...]:
         """The layers whose folders make up that at ``path``, topmost first; none if there is no folder."""
@@ -73,6 +74,27 @@ class Stack:
                 break
         self._folders[path] = tuple(found)
         return self._folders[path]
+
+    def names(self, path: str) -> frozenset[str]:
+        """The names under which the file at ``path`` is seen, its own among them."""
+        seen = self.entry(path)
+        if seen is None or seen[1].st_nlink < 2:
+            return frozenset({path})
+        place, status = seen
+        layer = place.removesuffix(f"/{path}")
+        alike = self._linked(layer).get(status.st_ino, ())
+        return frozenset(name for name in alike if (found := self.entry(name)) and found[0] == f"{layer}/{name}")
+
+    def _linked(self, layer: str) -> dict[int, list[str]]:
+        """The files of a layer that have several names in it, by their inode numbers."""
+        if layer not in self._links:
+            links: dict[int, list[str]] = {}
+            for name, _hides in _entries(layer):
+                status = os.lstat(f"{layer}/{name}")
+                if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    links.setdefault(status.st_ino, []).append(name)
+            self._links[layer] = links
+        return self._links[layer]
 
     def entry(self, path: str) -> tuple[str, os.stat_result] | None:
         """What is seen at ``path``: where it lies, and its status."""
@@ -120,8 +142,8 @@ class _Judge:
         return "" if self._same_time(was, now) else f"/{path} had another time"
 
     def _file(self, path: str, place: str, was: os.stat_result, other: str, now: os.stat_result) -> str:
-        if was.st_nlink != now.st_nlink:
-            return f"/{path} had another number of names"
+        if was.st_nlink != now.st_nlink or self._before.names(path) != self._after.names(path):
+            return f"/{path} had other names"
         decided = _decides(self._layer, path)
         if path in self._opened or decided:
             if self._same_time(was, now) and _same_content(place, was, other, now):

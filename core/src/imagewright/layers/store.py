@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -212,8 +213,8 @@ def salt_of(folder: Path) -> bytes:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a small file at once, so that nobody reads half of it. Raises OSError."""
-    passing = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a small file at once, so that nobody reads half of it, however many write it. Raises OSError."""
+    passing = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         passing.write_text(text)
         passing.replace(path)

@@ -26,7 +26,7 @@ class RecordingMonitor:
         self.events.append(event)
         line = _line(event)
         if line:
-            with self._log.open("a") as log:
+            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(f"{line}\n")
 
 

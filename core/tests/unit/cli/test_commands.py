@@ -201,6 +201,11 @@ def test_show_tells_readme_parameters_steps_and_packages(pack, tmp_path):
     assert "install/50-greet" in result.stdout
 
 
+def test_show_says_which_step_is_kept_by_what_it_reads(tmp_path):
+    result = run("imagewright", "flavours", "show", "debian", cwd=tmp_path)
+    assert "50-initramfs; kept while read unchanged" in " ".join(result.stdout.split())
+
+
 def test_show_fits_into_80_columns(tmp_path):
     folder = tmp_path / "pack" / "wide"
     (folder / "install.d").mkdir(parents=True)

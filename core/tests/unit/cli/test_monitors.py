@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -218,7 +219,7 @@ def test_a_monitor_that_fails_leaves_the_others_alone():
 
         def handle(self, event):
             self.asked += 1
-            raise BrokenPipeError
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     broken, stream = Broken(), io.StringIO()
     monitors = Monitors(broken, PlainMonitor(stream))
@@ -226,6 +227,7 @@ def test_a_monitor_that_fails_leaves_the_others_alone():
         monitors.handle(event)
     assert broken.asked == 1
     assert "done in" in stream.getvalue()
+    assert stream.getvalue().count("the screen takes no more: broken pipe") == 1
 
 
 @given(st.text())

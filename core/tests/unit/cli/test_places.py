@@ -7,7 +7,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from imagewright.cli.places import cache_folder, user_file
+from imagewright.cli.places import cache_folder, current_folder, user_file
 from imagewright.errors import HostError
 
 
@@ -48,3 +48,14 @@ def test_a_user_whom_nobody_knows_is_told_to_name_a_home(monkeypatch: pytest.Mon
     with pytest.raises(HostError, match="no home folder") as caught:
         cache_folder()
     assert caught.value.hint == "set `HOME` to a folder of yours"
+
+
+def test_a_current_folder_that_is_gone_is_one_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert current_folder() == tmp_path
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(HostError, match="not there any more"):
+        current_folder()

@@ -29,6 +29,10 @@ KEPT = {
     "what it read, written again": ("", "cp /etc/read /etc/n; mv /etc/n /etc/read"),
     "what is made and removed": ("echo x >/etc/x; rm /etc/x", "mkdir -p /etc/y/z; rm -r /etc/y"),
     "a folder replaced by the same": ("", "cp -a /etc /n; rm -r /etc; cp -a /n /etc; rm -r /n"),
+    "the content of what has two names": (
+        "ln /etc/unread /srv/a; echo 1 >/srv/a",
+        "ln /etc/unread /srv/a; echo 2 >/srv/a",
+    ),
     "hidden alike": ("rm -r /old", "rm -r /old"),
 }
 
@@ -54,6 +58,11 @@ RUNS = {
         "echo 1 >/srv/result",
         "echo 2 >/srv/result",
         "/srv/result, which it changed, has changed",
+    ),
+    "which names are one file": (
+        "cd /srv; ln /etc/unread a; ln /etc/both b; ln /etc/both c; ln /etc/unread d",
+        "cd /srv; ln /etc/unread a; ln /etc/both b; ln /etc/unread c; ln /etc/both d",
+        "/srv/a had other names",
     ),
     "a folder emptied and made again": ("", "rm -r /old; mkdir -p /old/deep", "/old/deep/file is gone"),
     "a folder emptied before and not now": ("rm -r /old; mkdir -p /old/deep", "", "/old/deep/file was not there"),

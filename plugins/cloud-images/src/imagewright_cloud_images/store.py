@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,7 +90,7 @@ class Store:
     def write_note(self, asked_for: str, note: Note) -> None:
         """Remember it for a build that may ask nobody, and forget images that nothing leads to any more."""
         path = self._note(asked_for)
-        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh = path.with_suffix(f".{secrets.token_hex(6)}")
         fresh.write_text(json.dumps(asdict(note)))
         os.replace(fresh, path)
         self._tidy()
@@ -99,12 +100,11 @@ class Store:
         now = time.time()
         for image in [path for path in self._images.iterdir() if path.suffix != ".seal"]:
             seal = self._seal(image.name)
-            last = (seal if seal.exists() else image).stat().st_mtime
-            if image.name not in wanted and now - last > _KEPT:
+            if image.name not in wanted and now - (_changed(seal) or _changed(image)) > _KEPT:
                 image.unlink(missing_ok=True)
                 seal.unlink(missing_ok=True)
         for part in self._parts.iterdir():
-            if now - part.stat().st_mtime > _PARTS_KEPT and not part.name.endswith(".lock"):
+            if now - _changed(part) > _PARTS_KEPT and not part.name.endswith(".lock"):
                 part.unlink(missing_ok=True)
 
     def _seal(self, digest: str) -> Path:
@@ -112,6 +112,14 @@ class Store:
 
     def _note(self, asked_for: str) -> Path:
         return self._notes / f"{hashlib.sha256(asked_for.encode()).hexdigest()}.json"
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed, in seconds since 1970; 0 if it is not there any more."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
 
 
 def _read(path: Path) -> Note | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from imagewright.documents import parse_json
+from imagewright.layers.store import write_whole
 from imagewright.ramdisk.kernels import Asked, asked_of
 
 KEPT = 20
@@ -38,17 +38,12 @@ def note(cache: Path, version: str, asked: Mapping[str, Any]) -> None:
     if now == before:
         return
     place = _place(cache, version)
-    passing = place.with_name(f".{place.name}.{os.getpid()}")
-    try:
+    with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        passing.write_text(json.dumps(now, sort_keys=True), encoding="utf-8")
-        passing.replace(place)
+        write_whole(place, json.dumps(now, sort_keys=True))
         found = sorted(place.parent.glob("*.json"), key=lambda one: one.stat().st_mtime, reverse=True)
         for old in found[KEPT:]:
             old.unlink(missing_ok=True)
-    except OSError:
-        with suppress(OSError):
-            passing.unlink()
 
 
 def _place(cache: Path, version: str) -> Path:

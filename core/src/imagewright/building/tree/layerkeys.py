@@ -14,7 +14,7 @@ from imagewright.planning.prepared import Prepared
 from imagewright.sandbox.mapping import Mapping as Ids
 from imagewright.types import Place
 
-FORMAT = 1
+FORMAT = 2
 """Raised when layers of old must not be used any more."""
 
 NOT_IN_LAYERS = frozenset(

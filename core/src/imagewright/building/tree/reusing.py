@@ -52,7 +52,7 @@ class Reusing:
                     self._building.output("kept: nothing that it read has changed")
                     return made, Reads(question=question, below=tuple(below), opened=found.opened, listed=found.listed)
         if why:
-            self._building.output(f"runs: {why}")
+            self._building.output(f"runs: {why if why.isprintable() else why.encode('unicode_escape').decode()}")
         return None
 
     def write(self, question: str, below: Below, layer: Path) -> None:

@@ -20,7 +20,7 @@ from imagewright.cli.imagesfile import ImageEntry, read_images
 from imagewright.cli.invocation import Invocation
 from imagewright.cli.options.origins import name_source
 from imagewright.cli.options.resolve import read_files
-from imagewright.cli.places import user_file
+from imagewright.cli.places import current_folder, user_file
 from imagewright.cli.render.durations import seconds_of
 from imagewright.cli.render.many import told, watching
 from imagewright.cli.screen import Screen
@@ -36,7 +36,7 @@ def run(invocation: Invocation) -> None:
         raise UsageError("no-images-file", "no images file was named", hint=f"`{invocation.program} FILE` takes one")
     values = invocation.values
     entries = _chosen(read_images(Path(given)), values["only"], Path(given))
-    images = plan_all(entries, invocation, read_files(Path.cwd(), user_file()))
+    images = plan_all(entries, invocation, read_files(current_folder(), user_file()))
     if values["plan"]:
         _print_plans(images, as_json=values["json"])
         return

@@ -11,7 +11,7 @@ from imagewright.cli.invocation import Invocation
 from imagewright.cli.messages import print_document
 from imagewright.cli.options.resolve import Resolved, read_files, resolve
 from imagewright.cli.options.sets import COMMANDS
-from imagewright.cli.places import user_file
+from imagewright.cli.places import current_folder, user_file
 from imagewright.types import GIB
 
 SEVERAL = "several commands"
@@ -23,7 +23,7 @@ NAMED = 3
 
 def show(invocation: Invocation) -> None:
     """Print the settings that commands called here and now would take."""
-    files = read_files(Path.cwd(), user_file())
+    files = read_files(current_folder(), user_file())
     own = {item.setting.name: item for item in invocation.values.resolved}
     commands = {
         command: {

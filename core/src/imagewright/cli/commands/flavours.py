@@ -207,7 +207,13 @@ def _document(loaded: Loaded, given: Contributions) -> dict[str, Any]:
             for one in metadata.parameters
         ],
         "steps": [
-            {"phase": phase.value, "id": step.id, "what": what(step), "summary": step.summary}
+            {
+                "phase": phase.value,
+                "id": step.id,
+                "what": what(step),
+                "summary": step.summary,
+                "keep": step.keep or None,
+            }
             for phase, step in given.steps
         ],
         "ramdisk": given.ramdisk,
@@ -236,10 +242,7 @@ def page(loaded: Loaded, given: Contributions, width: int) -> str:
         rows = [_parameter_row(loaded.name, parameter) for parameter in metadata.parameters]
         text += "\nParameters, by --set or by environment:\n" + terms(rows, width)
     if given.steps:
-        steps = [
-            (f"{phase.value}/{step.id}", f"{step.summary} ({what(step)})" if step.summary else what(step))
-            for phase, step in given.steps
-        ]
+        steps = [(f"{phase.value}/{step.id}", _step(step)) for phase, step in given.steps]
         text += "\nSteps:\n" + terms(steps, width)
     if given.ramdisk:
         text += f"\nIn ramdisks: {', '.join(given.ramdisk)}\n"
@@ -271,6 +274,11 @@ def readme(loaded: Loaded) -> str:
     import inspect
 
     return (inspect.getdoc(type(loaded.parts[0])) or "").strip() if loaded.parts and not folders else ""
+
+
+def _step(step: Step) -> str:
+    text = f"{step.summary} ({what(step)})" if step.summary else what(step)
+    return f"{text}; kept {step.keep.replace('-', ' ')}" if step.keep else text
 
 
 def what(step: Step) -> str:

@@ -44,6 +44,11 @@ class LogFile:
         return cls(wanted.absolute())
 
     @property
+    def title(self) -> str:
+        """What it is called where it cannot be written any more."""
+        return f"the log {self.path}"
+
+    @property
     def begun(self) -> bool:
         """Whether there is something in it."""
         return self._stream is not None

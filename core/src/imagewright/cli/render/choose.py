@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
-from imagewright.events import Event, Monitor, SilentMonitor
+from imagewright.events import Event, Monitor, Notice, SilentMonitor
 
 
 class Monitors:
-    """Passes every event to each monitor; one that fails (a closed pipe, a full disk) is left out from then on."""
+    """Passes every event to each monitor; one that fails (a closed pipe, a full disk) is left out from then on.
+
+    The others are told, by the ``title`` of the one that failed if it has one.
+    """
 
     def __init__(self, *monitors: Monitor) -> None:
         self._monitors = list(monitors)
@@ -21,8 +24,11 @@ class Monitors:
         for monitor in list(self._monitors):
             try:
                 monitor.handle(event)
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
                 self._monitors.remove(monitor)
+                title, reason = getattr(monitor, "title", "the screen"), getattr(error, "strerror", "") or str(error)
+                message = f"{title} takes no more: {reason.lower()}"
+                self.handle(Notice(message=message, level="warning"))
 
 
 def chosen(progress: str, stream: TextIO, environment: Mapping[str, str]) -> str:
